@@ -1,0 +1,11 @@
+//! Connections to plugin servers: TCP or a unix socket, in the clear or under TLS. The gRPC and HTTP bridges share it.
+
+mod connector;
+mod stream;
+mod target;
+mod tls;
+
+pub use connector::{ConnectError, Connector};
+pub use stream::Stream;
+pub use target::Target;
+pub use tls::{TlsError, TlsSettings};

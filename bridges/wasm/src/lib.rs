@@ -1,0 +1,22 @@
+//! Answers any call in a sandboxed WebAssembly component.
+//!
+//! * [`Engine`] is shared by all components of a process: it compiles, caches what it compiled, and ticks.
+//! * [`WasmBridge`] is one plugin: a component, what it was granted, and a pool of its instances.
+//!
+//! A component gets nothing but clocks, randomness, its configuration and a log unless the operator grants more. It can't
+//! hang a call (its code is interrupted every millisecond), can't exhaust memory (each instance has a limit), and is thrown
+//! away when it traps. Unlike the other bridges this one needs no code per call: functions are bound by name and type.
+
+mod bridge;
+mod cache;
+mod component;
+mod engine;
+mod host;
+mod instance;
+mod log;
+mod pool;
+mod slow;
+
+pub use bridge::{WasmBridge, WasmSettings};
+pub use component::LoadError;
+pub use engine::{Engine, EngineError};

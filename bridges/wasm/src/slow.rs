@@ -1,0 +1,67 @@
+//! [`SlowLane`]: where guest code goes that doesn't finish at once.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::{JoinError, JoinHandle};
+
+/// Threads of low priority. A call starts on its caller's thread; if it is still running when its first slice is over, it
+/// goes on here, so that long guest code never takes time from the threads that serve connections.
+pub(crate) struct SlowLane(Option<Runtime>);
+
+impl SlowLane {
+    pub(crate) fn start() -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(cores.div_ceil(2))
+            .thread_name("wasm-slow")
+            .enable_all()
+            // Linux: the nice value belongs to the thread. Elsewhere failing to set it costs fairness, nothing else.
+            .on_thread_start(|| {
+                let _ = rustix::process::nice(19);
+            })
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// Runs `work` to its end, here if it isn't over at once. Dropping the returned future stops the work at its next
+    /// yield, wherever it is.
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, JoinError> {
+        let mut work = Box::pin(work);
+        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+            return Ok(output);
+        }
+        match self.spawn(work) {
+            Some(task) => {
+                let mut task = AbortOnDrop(task);
+                pin!(&mut task.0).await
+            }
+            // Only while the engine is being dropped; nobody waits for an answer then.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Runs `work` here without anyone waiting for it.
+    pub(crate) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<JoinHandle<T>> {
+        self.0.as_ref().map(|runtime| runtime.spawn(work))
+    }
+}
+
+impl Drop for SlowLane {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,87 @@
+//! The command line: GOST's flags, and subcommands for what GOST lacks.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
+use drawspan_config::Input;
+
+/// A gateway that runs GOST v3 configs, with plugins over gRPC, HTTP or as sandboxed WebAssembly components.
+#[derive(Parser)]
+#[command(name = "drawspan", version = VERSION, disable_version_flag = true, args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Print the version
+    #[arg(short = 'V', action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"));
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a config (the same as no command)
+    Run(ConfigArgs),
+    /// Check a config: everything short of listening
+    Check(ConfigArgs),
+}
+
+/// What to run.
+#[derive(ClapArgs)]
+pub(crate) struct ConfigArgs {
+    /// A config file, `-` for standard input, or JSON in braces
+    #[arg(short = 'C', value_name = "FILE")]
+    config: Option<String>,
+    /// A service, e.g. `http://user:pass@:8080`; may be repeated
+    #[arg(short = 'L', value_name = "URL")]
+    listen: Vec<String>,
+    /// Log at debug level; `-DD`: at trace level
+    #[arg(short = 'D', action = ArgAction::Count)]
+    pub(crate) debug: u8,
+    /// Refuse keys that nobody knows, in place of a warning
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+impl ConfigArgs {
+    /// What the config is made of: the file, then the services of the command line. Without either, the first of GOST's
+    /// default files that exists (GOST reference, config 1.1).
+    pub(crate) fn inputs(&self) -> anyhow::Result<Vec<Input>> {
+        let mut inputs = Vec::new();
+        match self.config.as_deref() {
+            Some("-") => {
+                let mut text = String::new();
+                std::io::stdin().read_to_string(&mut text).context("standard input")?;
+                inputs.push(Input::Text { name: "<stdin>".into(), text, folder: PathBuf::new() });
+            }
+            Some(json) if json.starts_with('{') && json.ends_with('}') => {
+                inputs.push(Input::Text { name: "-C".into(), text: json.into(), folder: PathBuf::new() });
+            }
+            Some(path) => inputs.push(Input::File(path.into())),
+            None if self.listen.is_empty() => inputs.push(Input::File(default_file()?)),
+            None => {}
+        }
+        if !self.listen.is_empty() {
+            inputs.push(Input::Listen(self.listen.clone()));
+        }
+        Ok(inputs)
+    }
+}
+
+fn default_file() -> anyhow::Result<PathBuf> {
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".gost"));
+    let folders = [Some(PathBuf::from("/etc/gost")), home, Some(PathBuf::new())];
+    for folder in folders.into_iter().flatten() {
+        for name in ["gost.yaml", "gost.yml", "gost.json"] {
+            let path = folder.join(name);
+            if path.is_file() {
+                return Ok(path);
+            }
+        }
+    }
+    bail!("nothing to run: give a config with -C or a service with -L (see --help)")
+}

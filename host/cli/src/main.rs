@@ -1,0 +1,107 @@
+//! The `drawspan` command.
+
+mod args;
+mod logging;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use drawspan_config::{Diagnostic, Loaded};
+use drawspan_gateway::Gateway;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{Args, Command, ConfigArgs};
+
+/// How long connections have to finish after a first SIGTERM or SIGINT. A second one cuts them off.
+const GRACE: Duration = Duration::from_secs(10);
+/// The config is wrong; nothing was started.
+const BAD_CONFIG: u8 = 2;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match args.command {
+        None => start(&args.config, Mode::Run),
+        Some(Command::Run(config)) => start(&config, Mode::Run),
+        Some(Command::Check(config)) => start(&config, Mode::Check),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Run,
+    Check,
+}
+
+fn start(args: &ConfigArgs, mode: Mode) -> ExitCode {
+    let result = args.inputs().map_err(Failure::Other).and_then(|inputs| {
+        let Loaded { config, warnings } = drawspan_config::load(&inputs, args.strict).map_err(Failure::Config)?;
+        report(&warnings);
+        logging::init(&config.log, args.debug).map_err(Failure::Other)?;
+        let runtime = tokio::runtime::Runtime::new().context("can't start threads").map_err(Failure::Other)?;
+        runtime.block_on(async {
+            let gateway = Gateway::load(&config, cache_folder()).await.map_err(Failure::Config)?;
+            match mode {
+                Mode::Check => Ok(()),
+                Mode::Run => run(gateway).await.map_err(Failure::Other),
+            }
+        })
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Config(diagnostics)) => {
+            report(&diagnostics);
+            BAD_CONFIG.into()
+        }
+        Err(Failure::Other(error)) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+enum Failure {
+    Config(Vec<Diagnostic>),
+    Other(anyhow::Error),
+}
+
+fn report(diagnostics: &[Diagnostic]) {
+    let mut stderr = std::io::stderr().lock();
+    for diagnostic in diagnostics {
+        let _ = writeln!(stderr, "{diagnostic}\n");
+    }
+}
+
+async fn run(gateway: Gateway) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stop = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let bound = gateway.bind().await?;
+    let (first, again) = tokio::sync::oneshot::channel::<()>();
+    let serving = bound.run(async { drop(again.await) }, GRACE);
+    let signals = async {
+        stop().await;
+        drop(first);
+        stop().await;
+    };
+    tokio::select! {
+        () = serving => {}
+        () = signals => tracing::warn!("told to stop again; connections were cut off"),
+    }
+    Ok(())
+}
+
+/// Where compiled components are kept: `$XDG_CACHE_HOME/drawspan`, else `~/.cache/drawspan`, else nowhere.
+fn cache_folder() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("drawspan"))
+}

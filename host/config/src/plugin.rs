@@ -1,0 +1,213 @@
+//! The `plugin:` block: where a plugin is and how it is called.
+
+mod grpc;
+mod http;
+mod tls;
+mod wasm;
+
+use std::time::Duration;
+
+use crate::decode::{Context, Item, Object, Unknown};
+use crate::{At, HttpUrl, Place, Secret};
+
+pub use grpc::GrpcTarget;
+pub use tls::{Tls, TlsIdentity};
+pub use wasm::{Instance, WasmPlugin};
+
+/// A plugin, whatever module it serves.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    /// How it is reached.
+    pub backing: Backing,
+    /// Wall clock per call, all attempts included. Default 10 s, never 0.
+    pub timeout: Duration,
+    /// Calls in flight; one more fails at once. Default 1024, at least 1.
+    pub concurrency: u32,
+    /// What happens when the plugin can't answer; none leaves it to the module.
+    pub on_error: Option<OnError>,
+    /// The most bytes a reply may have. Default 4 MiB, from 1 KiB to 1 GiB.
+    pub max_reply: u64,
+    /// The block as a whole.
+    pub place: Place,
+}
+
+/// How a [`Plugin`] is reached.
+#[derive(Clone, Debug)]
+pub enum Backing {
+    /// A gRPC server.
+    Grpc {
+        /// Where it is.
+        addr: At<GrpcTarget>,
+        /// Sent as metadata `token`.
+        token: Option<Secret>,
+        /// None means plaintext.
+        tls: Option<Tls>,
+    },
+    /// An HTTP server.
+    Http {
+        /// Where it is.
+        addr: At<HttpUrl>,
+        /// Sent as `Authorization: Bearer`.
+        token: Option<Secret>,
+        /// None means the system's roots for https.
+        tls: Option<Tls>,
+    },
+    /// A component that runs in this process.
+    Wasm(WasmPlugin),
+}
+
+/// What a module answers when its plugin can't.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// As if the plugin had allowed it.
+    Allow,
+    /// As if the plugin had refused it.
+    Deny,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Type {
+    Grpc,
+    Http,
+    Wasm,
+}
+
+const TYPES: [(&str, Type); 3] = [
+    ("grpc", Type::Grpc),
+    ("http", Type::Http),
+    ("wasm", Type::Wasm),
+];
+
+const ON_ERROR: [(&str, OnError); 2] = [("allow", OnError::Allow), ("deny", OnError::Deny)];
+
+const NOT_IMPLEMENTED: [&str; 11] = [
+    "retries",
+    "cache",
+    "fallback",
+    "shadow",
+    "sample",
+    "mounts",
+    "connect",
+    "httpHosts",
+    "keyvalue",
+    "log",
+    "trusted",
+];
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const CONCURRENCY: u32 = 1024;
+const MAX_REPLY: u64 = 4 << 20;
+
+pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Plugin> {
+    let mut object = Object::new(item, cx)?;
+    let kind = match object
+        .take("type")
+        .filter(|item| !item.node.value.is_zero())
+    {
+        Some(item) => item.choice("plugin type", &TYPES, cx),
+        None => Some(Type::Grpc),
+    };
+    let timeout = object
+        .take("timeout")
+        .and_then(|item| item.duration(cx))
+        .filter(|timeout| !timeout.is_zero());
+    let concurrency = object
+        .take("concurrency")
+        .and_then(|item| item.integer(1..=1_000_000, cx));
+    let on_error = object
+        .take("onError")
+        .and_then(|item| item.choice("onError", &ON_ERROR, cx));
+    let max_reply = object
+        .take("maxReply")
+        .and_then(|item| item.size(1 << 10..=1 << 30, cx));
+    let addr = object
+        .take("addr")
+        .filter(|item| !item.node.value.is_zero());
+    if addr.is_none() {
+        cx.push(object.error("`addr` is missing"));
+    }
+    let backing = match kind {
+        Some(Type::Wasm) => {
+            refuse(
+                &mut object,
+                &["token", "tls"],
+                "is not for a wasm plugin",
+                cx,
+            );
+            wasm::decode(addr.as_ref(), &mut object, cx).map(Backing::Wasm)
+        }
+        Some(kind) => {
+            refuse(&mut object, &wasm::KEYS, "is only for a wasm plugin", cx);
+            remote(kind == Type::Http, addr.as_ref(), &mut object, cx)
+        }
+        // Without a type nobody can say what the other keys mean.
+        None => return None,
+    };
+    let place = object.place().clone();
+    object.finish(&NOT_IMPLEMENTED, Unknown::Refuse, cx);
+    Some(Plugin {
+        backing: backing?,
+        timeout: timeout.unwrap_or(TIMEOUT),
+        concurrency: concurrency.unwrap_or(CONCURRENCY),
+        on_error,
+        max_reply: max_reply.unwrap_or(MAX_REPLY),
+        place,
+    })
+}
+
+fn refuse(object: &mut Object<'_>, keys: &[&'static str], why: &str, cx: &mut Context) {
+    for key in keys {
+        if let Some(item) = object.take(key) {
+            cx.push(item.error(why));
+        }
+    }
+}
+
+fn remote(
+    is_http: bool,
+    addr: Option<&Item<'_>>,
+    object: &mut Object<'_>,
+    cx: &mut Context,
+) -> Option<Backing> {
+    let token = object
+        .take("token")
+        .and_then(|item| item.secret(cx))
+        .filter(|token| !token.expose().is_empty());
+    let block = object.take("tls");
+    let tls = block.as_ref().and_then(|item| tls::decode(item, cx));
+    let addr = addr?;
+    let (backing, is_plaintext) = if is_http {
+        let url = http::url(addr, cx)?;
+        let is_plaintext = !url.is_tls();
+        (
+            Backing::Http {
+                addr: addr.at(url),
+                token,
+                tls: tls.clone(),
+            },
+            is_plaintext,
+        )
+    } else {
+        (
+            Backing::Grpc {
+                addr: addr.at(grpc::target(addr, cx)?),
+                token,
+                tls: tls.clone(),
+            },
+            false,
+        )
+    };
+    match (block, tls) {
+        (Some(block), Some(_)) if is_plaintext => {
+            cx.push(block.warning("has no effect on an `http://` address"))
+        }
+        // GOST never verifies it unless told to.
+        (Some(block), Some(tls)) if tls.ca_file.is_none() && !tls.secure => cx.push(
+            block
+                .warning("the plugin's certificate is not verified")
+                .with_help("set `caFile`, or `secure: true` for the system's roots"),
+        ),
+        _ => {}
+    }
+    Some(backing)
+}

@@ -1,0 +1,135 @@
+//! Keys of a plugin that runs in this process.
+
+use std::path::PathBuf;
+
+use url::Url;
+
+use crate::decode::{Context, Item, Object};
+use crate::{At, Secret};
+
+/// A wasm component and the bounds within which it runs.
+#[derive(Clone, Debug)]
+pub struct WasmPlugin {
+    /// The component (`addr`); it was readable when the configuration was loaded.
+    pub file: At<PathBuf>,
+    /// Digest that the file must have.
+    pub sha256: Option<At<[u8; 32]>>,
+    /// Whether instances are used again.
+    pub instance: Instance,
+    /// Most instances at a time. Default 8, 1 to 1024.
+    pub instances: u32,
+    /// Instances that are kept ready (`minInstances`). Default 1, at most `instances`.
+    pub min_instances: u32,
+    /// Calls after which an instance is replaced (`maxCalls`); none = never, the default.
+    pub max_calls: Option<u32>,
+    /// Linear memory per instance in bytes. Default 64 MiB, 1 MiB to 256 MiB.
+    pub memory: u64,
+    /// What the guest reads through `wasi:config`, in the order written.
+    pub config: Vec<(String, Secret)>,
+    /// The guest's environment, in the order written.
+    pub env: Vec<(String, Secret)>,
+}
+
+/// Whether an instance serves more than one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instance {
+    /// Instances are pooled.
+    Reuse,
+    /// Each call gets a new one.
+    Fresh,
+}
+
+/// The keys of this form only, besides `addr`.
+pub(super) const KEYS: [&str; 8] = [
+    "sha256",
+    "instance",
+    "instances",
+    "minInstances",
+    "maxCalls",
+    "memory",
+    "config",
+    "env",
+];
+
+const INSTANCE: [(&str, Instance); 2] = [("reuse", Instance::Reuse), ("fresh", Instance::Fresh)];
+const INSTANCES: u32 = 8;
+const MEMORY: u64 = 64 << 20;
+
+pub(super) fn decode(
+    addr: Option<&Item<'_>>,
+    object: &mut Object<'_>,
+    cx: &mut Context,
+) -> Option<WasmPlugin> {
+    let file = addr.and_then(|item| component(item, cx));
+    let sha256 = object.take("sha256").and_then(|item| sha256(&item, cx));
+    let instance = object
+        .take("instance")
+        .and_then(|item| item.choice("instance", &INSTANCE, cx));
+    let instances = object
+        .take("instances")
+        .and_then(|item| item.integer(1..=1024, cx))
+        .unwrap_or(INSTANCES);
+    let min_instances = object
+        .take("minInstances")
+        .and_then(|item| item.integer(0..=instances, cx));
+    let max_calls = object
+        .take("maxCalls")
+        .and_then(|item| item.integer(0..=u32::MAX, cx));
+    let memory = object
+        .take("memory")
+        .and_then(|item| item.size(1 << 20..=256 << 20, cx));
+    let config = object.take("config").map(|item| secrets(&item, cx));
+    let env = object.take("env").map(|item| secrets(&item, cx));
+    Some(WasmPlugin {
+        file: file?,
+        sha256,
+        instance: instance.unwrap_or(Instance::Reuse),
+        instances,
+        min_instances: min_instances.unwrap_or(1),
+        max_calls: max_calls.filter(|calls| *calls > 0),
+        memory: memory.unwrap_or(MEMORY),
+        config: config.unwrap_or_default(),
+        env: env.unwrap_or_default(),
+    })
+}
+
+fn component(item: &Item<'_>, cx: &mut Context) -> Option<At<PathBuf>> {
+    let text = item.text(cx)?;
+    let path = match text.split_once("://") {
+        None => Ok(item.in_folder(&text)),
+        Some(("file", _)) => Url::parse(&text)
+            .ok()
+            .and_then(|url| url.to_file_path().ok())
+            .ok_or("not a file URL"),
+        Some(("https", _)) => Err("fetching a component over https is not implemented"),
+        Some(_) => Err("expected a path or a `file://` URL"),
+    };
+    match path {
+        Ok(path) => item.readable(path, cx),
+        Err(message) => {
+            cx.push(item.error(message));
+            None
+        }
+    }
+}
+
+fn sha256(item: &Item<'_>, cx: &mut Context) -> Option<At<[u8; 32]>> {
+    let text = item.text(cx)?;
+    let mut digest = [0; 32];
+    let is_hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_hex {
+        cx.push(item.error("expected 64 hex digits"));
+        return None;
+    }
+    for (byte, at) in digest.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).unwrap_or_default();
+    }
+    Some(item.at(digest))
+}
+
+fn secrets(item: &Item<'_>, cx: &mut Context) -> Vec<(String, Secret)> {
+    item.text_map(cx)
+        .into_iter()
+        .map(|(key, text)| (key, Secret::new(text.value)))
+        .collect()
+}

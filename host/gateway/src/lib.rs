@@ -1,0 +1,12 @@
+//! From a checked config to running services.
+//!
+//! [`Gateway::load`] makes ready everything that can fail without a socket: plugins are compiled, started and checked.
+//! [`Gateway::bind`] then takes the addresses, and [`Bound::run`] serves until it is told to stop. Nothing listens before
+//! all is well.
+
+mod gateway;
+mod plugins;
+mod serve;
+mod sid;
+
+pub use gateway::{BindError, Bound, Gateway};

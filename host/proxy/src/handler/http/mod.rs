@@ -1,0 +1,248 @@
+//! [`Http`]: the HTTP proxy (RFC 9110 §3.7; GOST reference, dataplane 7).
+//!
+//! Each request on a connection goes through the same steps: head, authentication, target, then a tunnel (CONNECT) or one
+//! exchange with the origin. Only tunnels end that cycle with bytes still to move; they run after everything that the
+//! request needed is freed, so that an idle one costs little.
+
+mod answer;
+mod auth;
+mod forward;
+mod probe;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use drawspan_wire::http1::{
+    BodyLength, HeadError, HeadScanner, Headers, HostPort, RequestHead, RequestTarget, Version,
+};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+pub use self::settings::{ProbeResist, ProbeResistError, Settings, WebPage};
+
+use self::auth::Grant;
+use self::forward::Forward;
+use super::session::{Asked, Session};
+use super::{HandlerError, HandlerParts};
+use crate::Conn;
+use crate::net::{Buffered, HeadReadError, fill, linger, pipe, read_head, write_all};
+
+/// Speaks the HTTP proxy protocol with clients.
+pub struct Http {
+    parts: HandlerParts,
+    settings: Settings,
+}
+
+/// What comes after a request.
+enum Next {
+    /// Another one.
+    Again,
+    /// Nothing: the last answer is written.
+    Close,
+    /// Bytes both ways.
+    Tunnel(Tunnel),
+}
+
+/// An established tunnel, for a client that was told so.
+struct Tunnel {
+    upstream: Buffered,
+    asked: Asked,
+    /// Sent upstream before anything else from the client.
+    replay: Bytes,
+}
+
+/// How the last request on a connection left it.
+enum Served {
+    /// Nobody waits for anything.
+    Idle,
+    /// The client may not have read the last answer yet.
+    Answered,
+    Tunnel(Tunnel),
+}
+
+impl Http {
+    /// A handler that asks `parts`.
+    #[must_use]
+    pub fn new(parts: HandlerParts, settings: Settings) -> Self {
+        Self { parts, settings }
+    }
+
+    /// Serves one connection until it ends.
+    ///
+    /// When `drain` is cancelled a connection that waits for a request is closed at once; a request that has begun, and a
+    /// tunnel, go on. Dropping the future cuts them off.
+    ///
+    /// # Errors
+    /// If something failed; what a client could be told, it was told. Refusals are not errors.
+    pub async fn handle(&self, conn: Conn, drain: CancellationToken) -> Result<(), HandlerError> {
+        let session = Session::start(conn.info, "http");
+        let mut client = Buffered::new(conn.stream);
+        let served = self.serve(&session, &mut client, &drain).await;
+        match served {
+            Ok(Served::Idle) => Ok(()),
+            Ok(Served::Answered) => {
+                linger(client.stream).await;
+                Ok(())
+            }
+            Ok(Served::Tunnel(tunnel)) => {
+                self.tunnel(&session, client, tunnel).await;
+                Ok(())
+            }
+            Err(error) => {
+                linger(client.stream).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn serve(
+        &self,
+        session: &Session,
+        client: &mut Buffered,
+        drain: &CancellationToken,
+    ) -> Result<Served, HandlerError> {
+        let mut grant = None;
+        let mut wait = self.settings.read_timeout;
+        while let Some(head) = self.next_head(client, wait, drain).await? {
+            session.traffic.input.fetch_add(head.len() as u64, Relaxed);
+            // Boxed: what a request needs must not be carried along by the tunnel that it may become.
+            match Box::pin(self.request(session, client, &head, &mut grant, drain)).await? {
+                Next::Again => wait = self.settings.idle_timeout.unwrap_or(self.settings.read_timeout),
+                Next::Close => return Ok(Served::Answered),
+                Next::Tunnel(tunnel) => return Ok(Served::Tunnel(tunnel)),
+            }
+        }
+        Ok(Served::Idle)
+    }
+
+    /// The next request's head; `None` if the client ends the connection, sends nothing for `wait`, or `drain` forbids
+    /// another request.
+    async fn next_head(
+        &self,
+        client: &mut Buffered,
+        wait: Duration,
+        drain: &CancellationToken,
+    ) -> Result<Option<Bytes>, HandlerError> {
+        let Buffered { stream, received } = client;
+        if received.is_empty() {
+            tokio::select! {
+                biased;
+                filled = timeout(wait, fill(stream, received)) => match filled {
+                    Ok(Ok(1..)) => {}
+                    Ok(Ok(0)) | Err(_) => return Ok(None),
+                    Ok(Err(error)) => return Err(HandlerError::Client(error)),
+                },
+                () = drain.cancelled() => return Ok(None),
+            }
+        }
+        match timeout(self.settings.read_timeout, read_head(stream, received, HeadScanner::request())).await {
+            Err(_) => Err(HandlerError::ClientTimedOut),
+            Ok(Err(HeadReadError::Io(error))) => Err(HandlerError::Client(error)),
+            Ok(Err(HeadReadError::Head(error))) => Err(error.into()),
+            Ok(Ok(head)) => Ok(head),
+        }
+    }
+
+    async fn request(
+        &self,
+        session: &Session,
+        client: &mut Buffered,
+        bytes: &Bytes,
+        grant: &mut Option<Grant>,
+        drain: &CancellationToken,
+    ) -> Result<Next, HandlerError> {
+        let head = match RequestHead::parse(bytes) {
+            // Judged like any other request, so that it tells nothing to who may not know that this is a proxy.
+            Err(HeadError::Http2Preface) => {
+                RequestHead { method: "PRI", target: "*", version: Version::Http11, headers: Headers::default() }
+            }
+            parsed => parsed?,
+        };
+        let Some(grant) = self.authenticate(session, &head, grant).await else {
+            return self.refuse(session, client, bytes, &head).await;
+        };
+        // GOST: stable looks at the target first, so that a 400 gives the proxy away; its next version does as we do.
+        let (target, length) = match (RequestTarget::of(&head), BodyLength::of_request(&head)) {
+            (Ok(_), _) if head.method == "PRI" => return self.bad_request(session, client, "PRI").await,
+            (Err(error), _) => return self.bad_request(session, client, &error.to_string()).await,
+            (_, Err(error)) => return self.bad_request(session, client, &error.to_string()).await,
+            (Ok(target), Ok(length)) => (target, length),
+        };
+        let own = [("Proxy-Agent", self.settings.agent.as_str())];
+        if head.headers.get("x-gost-protocol") == Some(b"udp") {
+            self.answer(session, client, &answer::refusal(&self.settings, 403, &own)).await?;
+            return Ok(Next::Close);
+        }
+        let asked = grant.asked(target.address());
+        match target {
+            RequestTarget::Tunnel(address) => self.connect(session, client, &address, asked).await,
+            RequestTarget::Forward { address, authority, path } => {
+                let forward = Forward { head: &head, address: &address, authority, path: &path, length, asked };
+                self.forward(session, client, forward, drain).await
+            }
+        }
+    }
+
+    async fn connect(
+        &self,
+        session: &Session,
+        client: &mut Buffered,
+        address: &HostPort,
+        asked: Asked,
+    ) -> Result<Next, HandlerError> {
+        match self.parts.router.dial(address).await {
+            Ok(upstream) => {
+                self.answer(session, client, &answer::established(&self.settings)).await?;
+                Ok(Next::Tunnel(Tunnel { upstream: Buffered::new(upstream), asked, replay: Bytes::new() }))
+            }
+            Err(error) => {
+                let own = [("Proxy-Agent", self.settings.agent.as_str())];
+                self.answer(session, client, &answer::refusal(&self.settings, 503, &own)).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn tunnel(&self, session: &Session, mut client: Buffered, tunnel: Tunnel) {
+        let Tunnel { upstream, asked, replay } = tunnel;
+        let _piping = session.piping(asked);
+        if !replay.is_empty() {
+            let mut all = BytesMut::from(replay);
+            all.extend_from_slice(&client.received);
+            client.received = all;
+        }
+        // How a tunnel ends is the business of its two ends.
+        if let Err(error) = pipe(client, upstream, &session.traffic, self.settings.idle_timeout).await {
+            tracing::debug!(service = %session.info.service, sid = %session.info.sid, "tunnel: {error}");
+        }
+    }
+
+    async fn bad_request(&self, session: &Session, client: &mut Buffered, reason: &str) -> Result<Next, HandlerError> {
+        tracing::debug!(
+            service = %session.info.service,
+            sid = %session.info.sid,
+            client = %session.info.client,
+            "bad request: {reason}"
+        );
+        self.answer(session, client, &answer::refusal(&self.settings, 400, &[])).await?;
+        Ok(Next::Close)
+    }
+
+    /// Writes an answer of the proxy's own. They are short: a client that doesn't take one in time has gone away.
+    async fn answer(&self, session: &Session, client: &Buffered, answer: &[u8]) -> Result<(), HandlerError> {
+        send(session, &client.stream, self.settings.read_timeout, answer).await
+    }
+}
+
+/// Writes `bytes` to the client within `limit`.
+async fn send(session: &Session, client: &TcpStream, limit: Duration, bytes: &[u8]) -> Result<(), HandlerError> {
+    let written = timeout(limit, write_all(client, bytes)).await;
+    written.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
+    session.traffic.output.fetch_add(bytes.len() as u64, Relaxed);
+    Ok(())
+}

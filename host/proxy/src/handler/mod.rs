@@ -1,0 +1,58 @@
+//! What speaks a client's protocol: reads what it wants, asks the modules, connects, answers.
+
+use std::io;
+
+use drawspan_modules::Authenticator;
+use drawspan_wire::http1::HeadError;
+
+use crate::{DialError, Router};
+
+pub mod http;
+mod session;
+
+/// The modules that a handler asks, given by field: a handler must be able to see that there is none.
+#[derive(Clone)]
+pub struct HandlerParts {
+    /// Who may use the service; everyone if `None`.
+    pub authenticator: Option<Authenticator>,
+    /// Connects to targets.
+    pub router: Router,
+}
+
+/// Why a connection ended other than as it should. Refusals are no errors: they are answers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandlerError {
+    /// The client's connection failed or ended in the middle of something.
+    #[error("client: {0}")]
+    Client(#[source] io::Error),
+    /// The client did not send a request in time.
+    #[error("client sent no complete request in time")]
+    ClientTimedOut,
+    /// What the client sent isn't its protocol; it was closed without a word.
+    #[error("client: {0}")]
+    NotHttp(#[from] HeadError),
+    /// What the client sent is broken further on.
+    #[error("client: {0}")]
+    BadRequest(String),
+    /// There is no connection to the target; the client was told.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The target's connection failed or its response is broken.
+    #[error("{target}: {reason}")]
+    Upstream {
+        /// Where it was connected to.
+        target: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The target sent no response in time.
+    #[error("{target}: no response in time")]
+    UpstreamTimedOut {
+        /// Where it was connected to.
+        target: String,
+    },
+    /// No byte moved for `idleTimeout`.
+    #[error("idle for too long")]
+    Idle,
+}

@@ -1,0 +1,5 @@
+//! What accepts client connections.
+
+mod tcp;
+
+pub use tcp::{AcceptError, Accepted, BindError, TcpListener};

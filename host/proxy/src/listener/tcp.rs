@@ -1,0 +1,205 @@
+//! [`TcpListener`]: plain TCP.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use rustix::io::Errno;
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+
+use crate::net::tune;
+
+/// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`, as Go asks for.
+const BACKLOG: u32 = 4096;
+
+/// Accepts TCP connections.
+#[derive(Debug)]
+pub struct TcpListener {
+    inner: tokio::net::TcpListener,
+    local: SocketAddr,
+}
+
+/// A connection as it was accepted.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The bytes; `TCP_NODELAY` and keepalive are on.
+    pub stream: TcpStream,
+    /// Where it comes from. An IPv4 address is one, not mapped into IPv6.
+    pub client: SocketAddr,
+    /// The address that it was made to.
+    pub local: SocketAddr,
+}
+
+/// Why an address can't be listened on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Not `host:port`, `:port` or `[ipv6]:port`.
+    #[error("invalid listen address {0:?}")]
+    Address(String),
+    /// The host has no IPv4 address.
+    #[error("can't resolve listen address {address:?}: {error}")]
+    Resolve {
+        /// As configured.
+        address: String,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// In use, not permitted, or not of this machine.
+    #[error("can't listen on {address}: {error}")]
+    Bind {
+        /// The address as resolved.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+}
+
+/// Why a connection could not be accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// Out of file descriptors or memory, or the client left at once: worth another try after a pause.
+    #[error("can't accept for now: {0}")]
+    Temporary(#[source] io::Error),
+    /// The listener is of no more use.
+    #[error("can't accept: {0}")]
+    Fatal(#[source] io::Error),
+}
+
+impl TcpListener {
+    /// Listens on `address` (GOST reference, config 3.1): `:8080` and `[::]:8080` on IPv4 and IPv6, `[::1]:8080` on that
+    /// address, `host:8080` and `1.2.3.4:8080` on IPv4 only. Port 0 lets the kernel choose.
+    ///
+    /// # Errors
+    /// If that is impossible.
+    pub async fn bind(address: &str) -> Result<Self, BindError> {
+        let invalid = || BindError::Address(address.to_owned());
+        let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
+        let port: u16 = port.parse().map_err(|_| invalid())?;
+        if host.is_empty() {
+            return match listen(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
+                // A kernel without IPv6.
+                Err(BindError::Bind { error, .. }) if Errno::from_io_error(&error) == Some(Errno::AFNOSUPPORT) => {
+                    listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))
+                }
+                outcome => outcome,
+            };
+        }
+        if let Some(host) = host.strip_prefix('[') {
+            let ip: Ipv6Addr = host.strip_suffix(']').and_then(|host| host.parse().ok()).ok_or_else(invalid)?;
+            return listen(SocketAddr::new(ip.into(), port));
+        }
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return if ip.is_ipv4() { listen(SocketAddr::new(ip, port)) } else { Err(invalid()) };
+        }
+        let resolve = |error| BindError::Resolve { address: address.to_owned(), error };
+        let mut found = lookup_host((host, port)).await.map_err(resolve)?;
+        match found.find(SocketAddr::is_ipv4) {
+            Some(found) => listen(found),
+            None => Err(resolve(io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no IPv4 address"))),
+        }
+    }
+
+    /// The address that is listened on, with the port that the kernel chose.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Waits for the next connection. Dropping the future loses none.
+    ///
+    /// # Errors
+    /// The caller pauses after a [temporary](AcceptError::Temporary) one and ends after a fatal one.
+    pub async fn accept(&self) -> Result<Accepted, AcceptError> {
+        let (stream, client) = self.inner.accept().await.map_err(classify)?;
+        // A client that is gone already is found out when it is read from.
+        let local = stream.local_addr().unwrap_or(self.local);
+        tune(&stream);
+        Ok(Accepted { stream, client: canonical(client), local: canonical(local) })
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let open = || -> io::Result<TcpListener> {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            let socket = TcpSocket::new_v6()?;
+            // Whatever the system's default: the wildcard means both families, another address its own.
+            SockRef::from(&socket).set_only_v6(!address.ip().is_unspecified())?;
+            socket
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let inner = socket.listen(BACKLOG)?;
+        let local = inner.local_addr()?;
+        Ok(TcpListener { inner, local })
+    };
+    open().map_err(|error| BindError::Bind { address, error })
+}
+
+/// An IPv4 client of a dual-stack socket shows as `::ffff:1.2.3.4`; rules and logs want it plain.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// accept(2): besides shortages it reports errors of the connection itself, which don't concern the listener.
+fn classify(error: io::Error) -> AcceptError {
+    match Errno::from_io_error(&error) {
+        Some(Errno::BADF | Errno::FAULT | Errno::INVAL | Errno::NOTSOCK) => AcceptError::Fatal(error),
+        _ => AcceptError::Temporary(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn addresses_are_read_as_gost_reads_them() {
+        for (address, ipv4) in
+            [("127.0.0.1:0", true), ("localhost:0", true), ("0.0.0.0:0", true), (":0", false), ("[::1]:0", false)]
+        {
+            let local = TcpListener::bind(address).await.unwrap().local_addr();
+            assert_eq!(local.is_ipv4(), ipv4, "{address}");
+            assert_ne!(local.port(), 0);
+        }
+        for address in ["8080", "", ":", "a:b", ":70000", "::1:80", "[::1]", "[1.2.3.4]:0"] {
+            assert!(matches!(TcpListener::bind(address).await, Err(BindError::Address(_))), "{address}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wildcard_listens_on_both_families() {
+        let listener = TcpListener::bind(":0").await.unwrap();
+        let port = listener.local_addr().port();
+        for ip in ["127.0.0.1", "::1"] {
+            let ip: IpAddr = ip.parse().unwrap();
+            let client = TcpStream::connect((ip, port)).await.unwrap();
+            let accepted = listener.accept().await.unwrap();
+            assert_eq!(accepted.client, client.local_addr().unwrap());
+            assert_eq!(accepted.local, SocketAddr::new(ip, port));
+            assert!(accepted.stream.nodelay().unwrap());
+            assert!(SockRef::from(&accepted.stream).keepalive().unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().to_string();
+        let error = TcpListener::bind(&address).await.unwrap_err();
+        assert!(error.to_string().starts_with(&format!("can't listen on {address}: ")), "{error}");
+    }
+
+    #[test]
+    fn shortages_pass() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::CONNABORTED, Errno::NOBUFS, Errno::NOMEM, Errno::NETDOWN] {
+            assert!(matches!(classify(errno.into()), AcceptError::Temporary(_)), "{errno}");
+        }
+        assert!(matches!(classify(Errno::BADF.into()), AcceptError::Fatal(_)));
+    }
+}

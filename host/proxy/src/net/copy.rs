@@ -1,0 +1,192 @@
+//! [`pipe`]: two sockets made one.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::net::TcpStream;
+use tokio::task::coop::consume_budget;
+
+use super::stream::{close_write, would_block};
+use super::{Activity, Buffer, Buffered, Flow, Traffic, write_all};
+
+/// Why a pipe ended before both sides had closed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipeError {
+    /// A side failed; resets by impatient clients are common.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// No byte moved for too long.
+    #[error("idle for too long")]
+    Idle,
+}
+
+/// Copies both ways until both sides have ended or one has failed, and counts into `traffic`.
+///
+/// A side that ends is shut down for writing on the other side, which may still send. With `idle` the pipe ends when no
+/// byte has moved in either direction for so long; after a half-close the limit is a minute even without it. What was
+/// received already goes first. While nothing moves no buffer is held. Dropping the future ends the pipe; the counts in
+/// `traffic` stay true.
+///
+/// # Errors
+/// If it did not end by both sides closing; both sockets are closed all the same.
+pub async fn pipe(
+    client: Buffered,
+    upstream: Buffered,
+    traffic: &Traffic,
+    idle: Option<Duration>,
+) -> Result<(), PipeError> {
+    let activity = Activity::new();
+    let up = Flow { counter: &traffic.input, activity: &activity };
+    let down = Flow { counter: &traffic.output, activity: &activity };
+    let (client, from_client) = (client.stream, client.received);
+    let (upstream, from_upstream) = (upstream.stream, upstream.received);
+    let both = async {
+        tokio::try_join!(
+            direction(&client, from_client, &upstream, up),
+            direction(&upstream, from_upstream, &client, down)
+        )
+    };
+    tokio::select! {
+        outcome = both => outcome.map(|_| ()).map_err(PipeError::Io),
+        () = activity.idle(idle) => Err(PipeError::Idle),
+    }
+}
+
+/// One direction: what was received `early`, then everything until the end of `from`, which is passed on too.
+async fn direction(from: &TcpStream, early: BytesMut, to: &TcpStream, flow: Flow<'_>) -> io::Result<()> {
+    write_all(to, &early).await?;
+    flow.moved(early.len());
+    drop(early);
+    loop {
+        from.readable().await?;
+        let mut buffer = Buffer::take();
+        match from.try_read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => {
+                write_all(to, &buffer[..length]).await?;
+                flow.moved(length);
+            }
+            Err(error) if would_block(&error) => continue,
+            Err(error) => return Err(error),
+        }
+        drop(buffer);
+        consume_budget().await;
+    }
+    // It may have closed altogether meanwhile; then its own direction ends too.
+    let _ = close_write(to);
+    flow.activity.half_close();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        (near.unwrap(), far.unwrap().0)
+    }
+
+    struct Piped {
+        client: TcpStream,
+        origin: TcpStream,
+        traffic: Arc<Traffic>,
+        task: JoinHandle<Result<(), PipeError>>,
+    }
+
+    async fn piped(early: &[u8], idle: Option<Duration>) -> Piped {
+        let ((client, near), (origin, far)) = (pair().await, pair().await);
+        let traffic = Arc::new(Traffic::default());
+        let counted = Arc::clone(&traffic);
+        let mut near = Buffered::new(near);
+        near.received.extend_from_slice(early);
+        let task = tokio::spawn(async move { pipe(near, Buffered::new(far), &counted, idle).await });
+        Piped { client, origin, traffic, task }
+    }
+
+    async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        bytes
+    }
+
+    #[tokio::test]
+    async fn each_side_may_end_first_and_the_other_goes_on() {
+        let mut piped = piped(b"early ", None).await;
+        piped.client.write_all(b"question").await.unwrap();
+        piped.client.shutdown().await.unwrap();
+        assert_eq!(read_all(&mut piped.origin).await, b"early question");
+        piped.origin.write_all(b"answer").await.unwrap();
+        drop(piped.origin);
+        assert_eq!(read_all(&mut piped.client).await, b"answer");
+        piped.task.await.unwrap().unwrap();
+        assert_eq!(piped.traffic.totals(), (14, 6));
+
+        let mut piped = self::piped(b"", None).await;
+        piped.origin.write_all(b"banner").await.unwrap();
+        piped.origin.shutdown().await.unwrap();
+        assert_eq!(read_all(&mut piped.client).await, b"banner");
+        piped.client.write_all(b"late").await.unwrap();
+        drop(piped.client);
+        assert_eq!(read_all(&mut piped.origin).await, b"late");
+        piped.task.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn both_directions_carry_much_at_once() {
+        const SIZE: usize = 8 * 1024 * 1024;
+        let piped = piped(b"", None).await;
+        let pattern = |seed: usize| (0..SIZE).map(|at| (at * 31 + seed) as u8).collect::<Vec<_>>();
+        let exchange = |mut stream: TcpStream, send: Vec<u8>| async move {
+            let (mut read, mut write) = stream.split();
+            let mut got = Vec::new();
+            let sending = async {
+                write.write_all(&send).await.unwrap();
+                write.shutdown().await.unwrap();
+            };
+            tokio::join!(sending, async { read.read_to_end(&mut got).await.unwrap() });
+            got
+        };
+        let (at_client, at_origin) =
+            tokio::join!(exchange(piped.client, pattern(1)), exchange(piped.origin, pattern(2)));
+        assert!(at_client == pattern(2) && at_origin == pattern(1));
+        piped.task.await.unwrap().unwrap();
+        assert_eq!(piped.traffic.totals(), (SIZE as u64, SIZE as u64));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_pipe_ends_if_asked_to() {
+        let mut piped = piped(b"", Some(Duration::from_secs(30))).await;
+        assert!(matches!(piped.task.await.unwrap(), Err(PipeError::Idle)));
+        assert_eq!(read_all(&mut piped.client).await, b"");
+        assert_eq!(read_all(&mut piped.origin).await, b"");
+    }
+
+    #[tokio::test]
+    async fn a_reset_ends_both_sides() {
+        let mut piped = piped(b"", None).await;
+        piped.client.write_all(b"x").await.unwrap();
+        piped.origin.read_exact(&mut [0]).await.unwrap();
+        socket2::SockRef::from(&piped.client).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(piped.client);
+        assert_eq!(read_all(&mut piped.origin).await, b"");
+        assert!(matches!(piped.task.await.unwrap(), Err(PipeError::Io(_))));
+    }
+
+    #[tokio::test]
+    async fn an_idle_pipe_is_small() {
+        let ((_client, near), (_origin, far)) = (pair().await, pair().await);
+        let traffic = Traffic::default();
+        let future = pipe(Buffered::new(near), Buffered::new(far), &traffic, None);
+        assert!(size_of_val(&future) < 2048, "{} bytes", size_of_val(&future));
+    }
+}

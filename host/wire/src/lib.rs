@@ -1,0 +1,6 @@
+//! Byte formats that clients and servers speak: bytes in, values out, no I/O.
+//!
+//! Every parser here reads what strangers send. None panics, none allocates more than its documented bound, and each can
+//! be fed its input in pieces of any size.
+
+pub mod http1;

@@ -1,0 +1,64 @@
+//! The command line.
+
+use drawspan_testkit::{Dir, Gateway, Signal, run};
+
+use crate::page::{PASSWORD, Page, USER, page};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn version_is_printed() {
+    let finished = run(Dir::new().path(), &["-V"]).await;
+    assert_eq!(finished.code, Some(0));
+    assert!(finished.stdout.starts_with(concat!("drawspan ", env!("CARGO_PKG_VERSION"))), "{}", finished.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_may_stand_on_the_command_line() {
+    let url = format!("http://{USER}:{PASSWORD}@127.0.0.1:0");
+    Page::with(Gateway::start_with(Dir::new(), &["-L", &url]).await).await.assert_works().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn debug_lines_are_logged_when_asked_for() {
+    for (args, debug) in [(&["-L", "http://127.0.0.1:0"] as &[_], false), (&["-D", "-L", "http://127.0.0.1:0"], true)] {
+        let page = Page::with(Gateway::start_with(Dir::new(), args).await).await;
+        page.get("").await;
+        let log = page.gateway.terminate().await.log;
+        assert_eq!(log.iter().any(|line| line.field("level") == "debug"), debug, "{log:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_log_line_is_json_with_a_level_a_time_and_a_message() {
+    let page = Page::start(&format!("{{addr: {}}}", drawspan_testkit::unused_addr())).await;
+    page.assert_denies().await;
+    for line in page.gateway.terminate().await.log {
+        for field in ["level", "time", "msg"] {
+            assert!(!line.field(field).is_empty(), "{field} is missing in {line}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_in_use_ends_the_gateway_with_1() {
+    let mut first = Gateway::start_with(Dir::new(), &["-L", "http://127.0.0.1:0"]).await;
+    let addr = first.proxy().await;
+    let second = run(Dir::new().path(), &["-L", &format!("http://{addr}")]).await;
+    assert_eq!(second.code, Some(1), "{}", second.stderr);
+    assert!(second.stderr.contains(&addr.to_string()) && second.stderr.contains("in use"), "{}", second.stderr);
+    assert!(!second.stderr.contains("listening on"), "{}", second.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_flag_ends_the_gateway_with_2() {
+    assert_eq!(run(Dir::new().path(), &["--no-such-flag"]).await.code, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_signals_end_the_gateway_with_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let gateway = Gateway::start(&page(&format!("{{addr: {}}}", drawspan_testkit::unused_addr()))).await;
+        gateway.signal(signal);
+        let finished = gateway.finish().await;
+        assert_eq!(finished.code, Some(0), "{signal:?}\n{}", finished.stderr);
+    }
+}

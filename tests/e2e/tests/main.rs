@@ -1,0 +1,14 @@
+//! Tests of the whole gateway: the real executable, with servers that behave well or badly around it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops by panicking")]
+#![allow(clippy::print_stdout, reason = "a table says which row it is at; shown when a test fails")]
+
+mod cli;
+mod config;
+mod drain;
+mod failures;
+mod page;
+mod plugin_grpc;
+mod plugin_http;
+mod plugin_wasm;
+mod users;

@@ -1,0 +1,159 @@
+//! An authenticator inside the gateway: a sandboxed component, well-behaved or hostile.
+//!
+//! The hostile guest does what the user name says; see `tests/guests/hostile`.
+
+use std::time::Duration;
+
+use drawspan_testkit::{Dir, Tunnel, basic, connect, run, tcp_echo, unused_addr};
+use tokio::time::timeout;
+
+use crate::page::{PASSWORD, Page, USER, page};
+
+const AUTHENTICATOR: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-examples/authenticator-rust/authenticator.wasm");
+const HOSTILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/prebuilt/hostile.wasm");
+const BYPASS_ONLY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/prebuilt/bypass-only.wasm");
+const CORE_MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/prebuilt/core-module.wasm");
+
+/// The page with the hostile guest and these further keys.
+async fn hostile(more: &str) -> Page {
+    Page::start(&format!("{{type: wasm, addr: {HOSTILE}{more}}}")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_authenticator_knows_its_users() {
+    let block = format!("{{type: wasm, addr: {AUTHENTICATOR}, config: {{users: \"{USER}:{PASSWORD}\"}}}}");
+    Page::start(&block).await.assert_works().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_is_relative_to_the_config_file() {
+    let dir = Dir::new();
+    std::fs::create_dir(dir.join("plugins")).unwrap();
+    std::fs::copy(AUTHENTICATOR, dir.join("plugins/auth.wasm")).unwrap();
+    dir.write(
+        "plugins/gateway.yaml",
+        page(&format!("{{type: wasm, addr: ./auth.wasm, config: {{users: \"{USER}:{PASSWORD}\"}}}}")),
+    );
+    let gateway = drawspan_testkit::Gateway::start_with(dir, &["-C", "plugins/gateway.yaml"]).await;
+    Page::with(gateway).await.assert_works().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_fail_denies_in_time_and_is_told_once() {
+    for (user, reason) in [
+        ("loop", "1s"),
+        ("alloc-loop", "1s"),
+        ("slow-1000000", "1s"),
+        ("bomb", "memory"),
+        ("recurse", "stack"),
+        ("trap", "unreachable"),
+        ("panic", "unreachable"),
+        ("error-invalid", "an invalid request was asked for"),
+        ("error-unavailable", "unavailability was asked for"),
+        ("error-failed", "a failure was asked for"),
+        ("huge", "maxReply"),
+    ] {
+        println!("{user}");
+        let page = hostile(", timeout: 1s").await;
+        assert_eq!(page.ask(user, PASSWORD).await, 407);
+        assert_eq!(page.ask("ok", PASSWORD).await, 200, "the next call after {user}\n{}", page.gateway.log_text());
+        assert_eq!(page.ask("no", PASSWORD).await, 407);
+
+        let problems = page.problems().await;
+        let [line] = problems.as_slice() else { panic!("expected one line about {user}, found {problems:#?}") };
+        for part in ["auther-0", "hostile.wasm", reason] {
+            assert!(line.text().contains(part), "{part:?} is missing in {line}");
+        }
+        assert!(!line.text().contains(PASSWORD), "the password is given away in {line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looping_calls_delay_no_other_connection() {
+    let page = hostile(", timeout: 2s, instances: 4").await;
+    let echo = tcp_echo().await;
+    let mut tunnel = connect(page.proxy, &basic("ok", PASSWORD), echo.addr()).await.unwrap();
+
+    let bad = basic("loop", PASSWORD);
+    let bad_calls = async { tokio::join!(page.get(&bad), page.get(&bad), page.get(&bad), page.get(&bad)) };
+    let (round_trips, replies) = count_round_trips_during(&mut tunnel, bad_calls).await;
+    assert!(round_trips >= 100, "only {round_trips} round trips while four calls looped");
+    for reply in <[_; 4]>::from(replies) {
+        assert_eq!(reply.head.status, 407);
+    }
+    assert_eq!(page.ask("ok", PASSWORD).await, 200);
+}
+
+/// Echoes through the tunnel until `work` is done.
+async fn count_round_trips_during<T>(tunnel: &mut Tunnel, work: impl Future<Output = T>) -> (usize, T) {
+    tokio::pin!(work);
+    let mut round_trips = 0;
+    loop {
+        tunnel.echo(b"still here").await;
+        round_trips += 1;
+        if let Ok(done) = timeout(Duration::ZERO, &mut work).await {
+            return (round_trips, done);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_error_allow_lets_nobody_in_whom_a_guest_could_refuse() {
+    for user in
+        ["loop", "trap", "panic", "bomb", "recurse", "huge", "error-invalid", "error-failed", "error-unavailable"]
+    {
+        let page = hostile(", timeout: 1s, onError: allow").await;
+        assert_eq!(page.ask(user, PASSWORD).await, 407, "{user}\n{}", page.gateway.log_text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_can_not_serve_is_refused_at_load() {
+    let dir = Dir::new();
+    let hostile = std::fs::read(HOSTILE).unwrap();
+    dir.write("truncated.wasm", &hostile[..hostile.len() / 2]);
+    dir.write("text.wasm", "not wasm at all");
+    dir.write("empty.wasm", "");
+    let zeros = "0".repeat(64);
+    for (addr, more, parts) in [
+        (BYPASS_ONLY, "", &["authenticator", "bypass"] as &[&str]),
+        (CORE_MODULE, "", &["core module", "component"]),
+        ("truncated.wasm", "", &["truncated.wasm"]),
+        ("text.wasm", "", &["text.wasm"]),
+        ("empty.wasm", "", &["empty.wasm"]),
+        ("missing.wasm", "", &["missing.wasm", "No such file"]),
+        (HOSTILE, &format!(", sha256: \"{zeros}\""), &["sha256", &zeros]),
+        (HOSTILE, ", config: {init: fail}", &["init fails because the config says so"]),
+        (HOSTILE, ", config: {init: trap}", &["init"]),
+        (HOSTILE, ", config: {init: loop}", &["init"]),
+        (AUTHENTICATOR, "", &["users"]),
+    ] {
+        dir.write("gateway.yaml", page(&format!("{{type: wasm, timeout: 1s, addr: \"{addr}\"{more}}}")));
+        for args in [&["-C", "gateway.yaml"] as &[_], &["check", "-C", "gateway.yaml"]] {
+            let finished = run(dir.path(), args).await;
+            println!("{args:?} {addr}{more}\n{}", finished.stderr);
+            assert_eq!(finished.code, Some(2));
+            for part in parts.iter().chain(&["error: ", "auther-0", "--> gateway.yaml:14:"]) {
+                assert!(finished.stderr.contains(part), "{part:?} is missing");
+            }
+            assert!(!finished.stderr.contains("listening"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_right_sha256_is_accepted() {
+    let sums = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/prebuilt/SHA256SUMS")).unwrap();
+    let sum = sums.lines().find(|line| line.ends_with("hostile.wasm")).unwrap().split_whitespace().next().unwrap();
+    assert_eq!(hostile(&format!(", sha256: \"{sum}\"")).await.ask("ok", PASSWORD).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fallback_is_asked_when_the_server_can_not_be_reached() {
+    let block = format!(
+        "{{addr: {}, fallback: {{type: wasm, addr: {AUTHENTICATOR}, config: {{users: \"{USER}:{PASSWORD}\"}}}}}}",
+        unused_addr()
+    );
+    Page::start(&block).await.assert_works().await;
+}

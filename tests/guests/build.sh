@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Rebuilds what is in prebuilt/. For the guest `wasi` see --wasi in guest-examples/build-rust.sh; it is left as it is
+# when WASI_LIBC isn't set.
+set -euo pipefail
+cd "$(dirname "$0")"
+build=../../guest-examples/build-rust.sh
+
+for guest in hostile bypass-only; do "$build" . "$guest" "prebuilt/$guest.wasm"; done
+if [[ ${WASI_LIBC:-} || ${GUEST_TOOLCHAIN:-} == rustup ]]; then "$build" --wasi . wasi prebuilt/wasi.wasm; fi
+
+# An empty core module: valid WebAssembly, but not a component.
+printf '\0asm\1\0\0\0' >prebuilt/core-module.wasm
+
+cd prebuilt
+sha256sum -- *.wasm >SHA256SUMS

@@ -1,0 +1,312 @@
+package interop
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// deadline bounds every wait; nothing here takes long.
+const deadline = 20 * time.Second
+
+var authserver, gostpeer string
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "interop")
+	if err != nil {
+		panic(err)
+	}
+	authserver, gostpeer = filepath.Join(folder, "authserver"), filepath.Join(folder, "gostpeer")
+	build := exec.Command("go", "build", "-o", folder, "./authserver", "./gostpeer")
+	build.Stdout, build.Stderr = os.Stdout, os.Stderr
+	status := 1
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	} else {
+		status = m.Run()
+	}
+	os.RemoveAll(folder)
+	os.Exit(status)
+}
+
+// drawspanBinary skips the test without a binary, except in CI, where that would hide everything.
+func drawspanBinary(t *testing.T) string {
+	binary := os.Getenv("DRAWSPAN_BIN")
+	switch {
+	case binary != "":
+		return binary
+	case os.Getenv("CI") == "true":
+		t.Fatal("DRAWSPAN_BIN must name the drawspan binary")
+	default:
+		t.Skip("only GOST was tried: DRAWSPAN_BIN doesn't name a drawspan binary")
+	}
+	return ""
+}
+
+// unusedAddr is an address where nothing listens. Another process could take it meanwhile; on loopback that is rare.
+func unusedAddr(t *testing.T) string {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// start runs a program until the test ends. The end of its stderr is shown if the test fails.
+func start(t *testing.T, stdout io.Writer, binary string, args ...string) (exited <-chan struct{}) {
+	t.Helper()
+	var stderr bytes.Buffer
+	command := exec.Command(binary, args...)
+	command.Stdout, command.Stderr = stdout, &stderr
+	command.WaitDelay = deadline
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		command.Wait()
+	}()
+	t.Cleanup(func() {
+		command.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-over:
+		case <-time.After(deadline):
+			t.Errorf("%s ignores SIGTERM", filepath.Base(binary))
+			command.Process.Kill()
+			<-over
+		}
+		if t.Failed() {
+			said := stderr.Bytes()
+			t.Logf("%s said at last:\n%s", filepath.Base(binary), said[max(0, len(said)-4000):])
+		}
+	})
+	return over
+}
+
+// startGateway returns when addr accepts connections.
+func startGateway(t *testing.T, binary, config, addr string) {
+	t.Helper()
+	exited := start(t, nil, binary, "-C", config)
+	for end := time.Now().Add(deadline); ; time.Sleep(10 * time.Millisecond) {
+		if conn, err := net.Dial("tcp", addr); err == nil {
+			conn.Close()
+			return
+		} else if time.Now().After(end) {
+			t.Fatal(err)
+		}
+		select {
+		case <-exited:
+			t.Fatalf("%s exited", filepath.Base(binary))
+		default:
+		}
+	}
+}
+
+// record is a line of authserver's log.
+type record struct {
+	Protocol, Method, Path string
+	Metadata               map[string][]string
+	Body                   string
+}
+
+type pluginServer struct {
+	grpc, http string
+	client     *http.Client
+	fence      string
+	lines      *bufio.Scanner
+}
+
+func startAuthserver(t *testing.T, args ...string) *pluginServer {
+	t.Helper()
+	output, input, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { output.Close() })
+	output.SetReadDeadline(time.Now().Add(10 * deadline))
+	start(t, input, authserver, append(args, "-addr", "127.0.0.1:0", "-http", "127.0.0.1:0")...)
+	input.Close()
+
+	s := &pluginServer{lines: bufio.NewScanner(output)}
+	for _, protocol := range []struct {
+		name string
+		addr *string
+	}{{"grpc", &s.grpc}, {"http", &s.http}} {
+		if !s.lines.Scan() {
+			t.Fatalf("authserver isn't ready: %v", s.lines.Err())
+		}
+		if _, err := fmt.Sscanf(s.lines.Text(), "listening on %s", protocol.addr); err != nil {
+			t.Fatalf("%q: %v", s.lines.Text(), err)
+		}
+		*protocol.addr = strings.TrimSuffix(*protocol.addr, "/"+protocol.name)
+	}
+
+	scheme := "http://"
+	if slices.Contains(args, "-tls") {
+		scheme = "https://"
+	}
+	s.fence = scheme + s.http + "/fence"
+	s.client = &http.Client{
+		Timeout:   deadline,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+	}
+	t.Cleanup(s.client.CloseIdleConnections)
+	return s
+}
+
+// asked are the requests since it was last called. A request of our own marks the end of them, so there is nothing to
+// wait for and none is missed.
+func (s *pluginServer) asked(t *testing.T) []record {
+	t.Helper()
+	response, err := s.client.Get(s.fence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	var records []record
+	for s.lines.Scan() {
+		var r record
+		if err := json.Unmarshal(s.lines.Bytes(), &r); err != nil {
+			t.Fatalf("%q: %v", s.lines.Text(), err)
+		}
+		if r.Path == "/fence" {
+			return records
+		}
+		records = append(records, r)
+	}
+	t.Fatalf("authserver is gone: %v", s.lines.Err())
+	return nil
+}
+
+// startOrigin answers every request with the head of that request. Its Connection header is left away: whether the gateway
+// uses a connection to the origin again is its own affair.
+func startOrigin(t *testing.T) string {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				conn.SetDeadline(time.Now().Add(deadline))
+				for reader := bufio.NewReader(conn); ; {
+					head, err := readHead(reader)
+					if err != nil {
+						return
+					}
+					head = sortLines(head, "Connection:")
+					fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nX-Origin: yes\r\nContent-Length: %d\r\n\r\n%s", len(head), head)
+				}
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// talk sends each request when the one before is answered, and returns the answers until the gateway closes.
+func talk(t *testing.T, addr string, requests []string, addrs *strings.Replacer) (answers []string) {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(deadline))
+	reader := bufio.NewReader(conn)
+	for _, request := range requests {
+		if _, err := io.WriteString(conn, addrs.Replace(request)); err != nil {
+			return answers
+		}
+		answer, err := readAnswer(reader)
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			return append(answers, "closed")
+		} else if err != nil {
+			t.Fatalf("no answer to %q: %v", request, err)
+		}
+		answers = append(answers, answer)
+		if !strings.Contains(answer, " 200 ") || strings.Contains(request, "Connection: close") {
+			return append(answers, afterwards(conn, reader))
+		}
+	}
+	return answers
+}
+
+// afterwards says whether a connection stays open.
+func afterwards(conn net.Conn, reader *bufio.Reader) string {
+	conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	if rest, err := io.ReadAll(reader); len(rest) > 0 {
+		return "more: " + string(rest)
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
+		return "open"
+	}
+	return "closed"
+}
+
+// readAnswer returns a response with its header lines sorted.
+func readAnswer(reader *bufio.Reader) (string, error) {
+	head, err := readHead(reader)
+	if err != nil {
+		return "", err
+	}
+	length := 0
+	for line := range strings.Lines(head) {
+		if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(name, "content-length") {
+			if length, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
+				return "", err
+			}
+		}
+	}
+	body := make([]byte, length)
+	if _, err := io.ReadFull(reader, body); err != nil {
+		return "", err
+	}
+	return sortLines(head) + string(body), nil
+}
+
+// sortLines sorts the header lines of a head, because their order means nothing, and drops those with the given names.
+func sortLines(head string, drop ...string) string {
+	lines := slices.Collect(strings.Lines(strings.TrimSuffix(head, "\r\n")))
+	lines = slices.DeleteFunc(lines, func(line string) bool {
+		return slices.ContainsFunc(drop, func(name string) bool { return strings.HasPrefix(line, name) })
+	})
+	slices.Sort(lines[1:])
+	return strings.Join(lines, "") + "\r\n"
+}
+
+// readHead reads up to and with the empty line.
+func readHead(reader *bufio.Reader) (string, error) {
+	var head strings.Builder
+	for {
+		line, err := reader.ReadString('\n')
+		if err != nil {
+			return "", err
+		}
+		head.WriteString(line)
+		if line == "\r\n" {
+			return head.String(), nil
+		}
+	}
+}

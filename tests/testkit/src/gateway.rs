@@ -1,0 +1,189 @@
+//! [`Gateway`]: the gateway as a child process.
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::{Dir, LogLine, PATIENCE, binary, eventually, within};
+
+pub use rustix::process::Signal;
+
+/// A running gateway; killed when dropped.
+pub struct Gateway {
+    child: Child,
+    stdout: ChildStdout,
+    log: watch::Receiver<Vec<LogLine>>,
+    reader: JoinHandle<()>,
+    dir: Dir,
+}
+
+/// A gateway that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// The exit status; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error, as written.
+    pub stderr: String,
+    /// Standard error, by lines.
+    pub log: Vec<LogLine>,
+}
+
+impl Gateway {
+    /// Starts a gateway with this config and waits until `service-0` listens.
+    pub async fn start(yaml: &str) -> Self {
+        Self::start_in(Dir::new(), yaml).await
+    }
+
+    /// Starts a gateway whose config is written to `dir`, beside the files that it refers to by relative paths.
+    pub async fn start_in(dir: Dir, yaml: &str) -> Self {
+        dir.write("gateway.yaml", yaml);
+        Self::start_with(dir, &["-C", "gateway.yaml"]).await
+    }
+
+    /// Starts a gateway with these arguments in `dir`, and waits until `service-0` listens.
+    pub async fn start_with(dir: Dir, args: &[&str]) -> Self {
+        let mut gateway = Self::spawn(dir, args);
+        gateway.addr("service-0").await;
+        gateway
+    }
+
+    fn spawn<A: AsRef<OsStr>>(dir: Dir, args: &[A]) -> Self {
+        let mut child = Command::new(binary())
+            .args(args)
+            .current_dir(dir.path())
+            .env_clear()
+            .env("HOME", dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
+        let stdout = child.stdout.take().expect("standard output is piped");
+        let stderr = child.stderr.take().expect("standard error is piped");
+        let (sender, log) = watch::channel(Vec::new());
+        let reader = tokio::spawn(async move {
+            let mut lines = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                sender.send_modify(|log| log.push(LogLine::new(line)));
+            }
+        });
+        Self { child, stdout, log, reader, dir }
+    }
+
+    /// The folder that the gateway runs in.
+    #[must_use]
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.child.id().expect("the gateway is running").try_into().expect("a process id fits")
+    }
+
+    /// The address of a service; waits until it listens.
+    pub async fn addr(&mut self, service: &str) -> SocketAddr {
+        let find =
+            |log: &[LogLine]| log.iter().filter_map(LogLine::listening).find(|it| it.0 == service).map(|it| it.1);
+        if let Ok(Ok(log)) = tokio::time::timeout(PATIENCE, self.log.wait_for(|log| find(log).is_some())).await {
+            return find(&log).expect("it was there");
+        }
+        panic!("the gateway doesn't say that {service} is listening; it says:\n{}", self.log_text());
+    }
+
+    /// The address of `service-0`.
+    pub async fn proxy(&mut self) -> SocketAddr {
+        self.addr("service-0").await
+    }
+
+    /// The log so far.
+    #[must_use]
+    pub fn log(&self) -> Vec<LogLine> {
+        self.log.borrow().clone()
+    }
+
+    /// The log so far, as written.
+    #[must_use]
+    pub fn log_text(&self) -> String {
+        text(&self.log())
+    }
+
+    /// The log lines that `pick` chooses.
+    pub fn logs_matching(&self, pick: impl Fn(&LogLine) -> bool) -> Vec<LogLine> {
+        self.log().into_iter().filter(|line| pick(line)).collect()
+    }
+
+    /// Waits for a log line.
+    pub async fn wait_for_log(&mut self, what: &str, pick: impl Fn(&LogLine) -> bool) -> LogLine {
+        let found = within(what, self.log.wait_for(|log| log.iter().any(&pick))).await;
+        let log = found.unwrap_or_else(|_| panic!("the gateway ended before it logged {what}"));
+        log.iter().find(|line| pick(line)).expect("it was there").clone()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid()).expect("a process id isn't 0");
+        kill_process(pid, signal).expect("the gateway takes the signal");
+    }
+
+    /// Asks the gateway to end and waits until it has.
+    pub async fn terminate(self) -> Finished {
+        self.signal(Signal::TERM);
+        self.finish().await
+    }
+
+    /// Waits until the gateway ends by itself.
+    pub async fn finish(mut self) -> Finished {
+        let mut stdout = String::new();
+        let ended = async {
+            self.stdout.read_to_string(&mut stdout).await.expect("standard output is UTF-8");
+            (&mut self.reader).await.expect("standard error is UTF-8");
+            self.child.wait().await.expect("the gateway is our child")
+        };
+        let status = match tokio::time::timeout(PATIENCE, ended).await {
+            Ok(status) => status,
+            Err(_) => panic!("the gateway runs on after {PATIENCE:?}; it says:\n{}", self.log_text()),
+        };
+        let log = self.log();
+        Finished { code: status.code(), stdout, stderr: text(&log), log }
+    }
+
+    /// Waits until nobody listens at `addr`.
+    pub async fn refuses(addr: SocketAddr) {
+        eventually("the listener to close", Duration::from_secs(5), async || {
+            tokio::net::TcpStream::connect(addr).await.is_err().then_some(())
+        })
+        .await;
+    }
+}
+
+/// Runs the gateway in `dir` until it ends by itself.
+pub async fn run(dir: &Path, args: &[&str]) -> Finished {
+    let mut command = Command::new(binary());
+    command.args(args).current_dir(dir).env_clear().env("HOME", dir).stdin(Stdio::null()).kill_on_drop(true);
+    let output = within("the gateway to end", command.output()).await;
+    let output = output.unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
+    let stderr = String::from_utf8(output.stderr).expect("standard error is UTF-8");
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("standard output is UTF-8"),
+        log: stderr.lines().map(|line| LogLine::new(line.to_owned())).collect(),
+        stderr,
+    }
+}
+
+fn text(log: &[LogLine]) -> String {
+    log.iter().map(|line| format!("{line}\n")).collect()
+}
