@@ -15,7 +15,7 @@ use super::answer::{self, Persistence};
 use super::{Asked, HandlerError, Http, Next, Session, Tunnel, send};
 use crate::net::{Activity, BodyError, Buffered, Flow, HeadReadError, read_head, relay_body, write_all};
 
-/// Responses with a status below 200 that an origin may send before the final one. Two is the most in use.
+/// Responses with a status below 200 that an origin may send before the final one; more than a few are an attack.
 const MAX_INTERIM: usize = 16;
 
 /// A request that names its origin.
@@ -43,7 +43,7 @@ struct Exchange<'e> {
     activity: Activity,
     /// Whether the client was sent anything of the final response; then nothing else can be said.
     answered: AtomicBool,
-    /// For the client's request head and the origin's response head.
+    /// Bounds the wait for the origin's response head once the request was sent.
     read_timeout: Duration,
 }
 

@@ -19,8 +19,8 @@ pub struct Settings {
     pub realm: String,
     /// `proxyAgent`.
     pub agent: String,
-    /// `readTimeout`: within it the client's request head has to arrive, and the origin's response head once the
-    /// request was sent.
+    /// `readTimeout`: within it the client's request head has to arrive, the origin's response head once the request
+    /// was sent, and the client has to take an answer of the proxy's own. GOST: waits for a client's head for ever.
     pub read_timeout: Duration,
     /// `idleTimeout`: ends tunnels and exchanges in which no byte moves for so long, and connections that wait for
     /// another request. `None`: tunnels may be silent for ever, and `read_timeout` counts between requests.

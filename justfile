@@ -1,0 +1,33 @@
+# What there is to do here. `just` lists it; `.ci/run` does it all.
+
+default:
+    @just --list
+
+# the tests that need nothing but Rust
+test:
+    cargo test
+
+# format, lints, docs, dependencies
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+    cargo deny check bans licenses sources
+
+# the same configs and clients against GOST and drawspan (needs Go)
+interop:
+    cargo build -p drawspan
+    cd tests/interop && DRAWSPAN_BIN={{justfile_directory()}}/target/debug/drawspan go test ./...
+
+# latencies of each backing, side by side
+bench:
+    cargo bench -p drawspan-plugin-client
+
+# rebuild the committed components and check that nothing changed
+guests:
+    guest-examples/authenticator-rust/build.sh
+    cd guest-examples && sha256sum -c SHA256SUMS
+
+# each fuzz target for so many seconds (needs cargo-fuzz)
+fuzz seconds="60":
+    tests/fuzz/run {{seconds}}
