@@ -187,9 +187,25 @@ func expect(t *testing.T, s setup, outcomes map[string]outcome) {
 	}
 }
 
+// differs are the exchanges whose answers differ on purpose: how GOST's becomes ours, and why. Docs: differences.md.
+var differs = map[string]struct {
+	why  string
+	ours func(gost []string) []string
+}{
+	"get_then_close": {
+		"RFC 9112 §9.6: who is asked to close the connection says so and does it; GOST leaves it open",
+		func(gost []string) []string {
+			return []string{strings.Replace(gost[0], ok, ok+"Connection: close\r\n", 1), "closed"}
+		},
+	},
+}
+
 func compare(t *testing.T, gost, drawspan map[string]outcome) {
 	for _, e := range exchanges {
 		a, b := gost[e.name], drawspan[e.name]
+		if difference, ok := differs[e.name]; ok && strings.HasPrefix(a.Answers[0], "HTTP/1.1 200") {
+			a.Answers = difference.ours(a.Answers)
+		}
 		if !slices.Equal(a.Answers, b.Answers) {
 			t.Errorf("%s: the client sees\n%s\nwant, as from GOST,\n%s", e.name, pretty(b.Answers), pretty(a.Answers))
 		}

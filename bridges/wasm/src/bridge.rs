@@ -132,9 +132,10 @@ impl<C: Call> Plugin<C> for WasmBridge {
             .run(work)
             .await
             .map_err(|error| CallError::new(ErrorKind::Trapped, format!("the host failed: {error}")))?;
-        if !self.shared.pool.give_back(lease) {
+        if lease.instance.is_none() {
             self.replenish();
         }
+        self.shared.pool.give_back(lease);
         result
     }
 }
@@ -164,7 +165,7 @@ async fn serve<C: Call>(
 }
 
 impl WasmBridge {
-    /// Replaces an instance that died or has served its time, so that the next call needn't wait for it.
+    /// Replaces an instance that died, so that the next call needn't wait for it.
     fn replenish(&self) {
         let shared = Arc::clone(&self.shared);
         self.shared.template.engine.slow().spawn(async move {

@@ -41,14 +41,12 @@ impl Pool {
         Ok(Lease { instance: self.idle.lock().pop(), _room: room })
     }
 
-    /// Takes an instance back, and says whether it was there and is kept for another call.
-    pub(crate) fn give_back(&self, lease: Lease) -> bool {
-        match lease.instance {
-            Some(instance) if self.max_calls == 0 || instance.calls < self.max_calls => {
-                self.idle.lock().push(instance);
-                true
-            }
-            _ => false,
+    /// Takes an instance back that is fit for another call.
+    pub(crate) fn give_back(&self, lease: Lease) {
+        if let Some(instance) = lease.instance
+            && (self.max_calls == 0 || instance.calls < self.max_calls)
+        {
+            self.idle.lock().push(instance);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The command line.
 
-use drawspan_testkit::{Dir, Gateway, Signal, run};
+use drawspan_testkit::{Dir, Gateway, Signal, exchange, run, unused_addr};
 
 use crate::page::{PASSWORD, Page, USER, page};
 
@@ -21,7 +21,7 @@ async fn a_service_may_stand_on_the_command_line() {
 async fn debug_lines_are_logged_when_asked_for() {
     for (args, debug) in [(&["-L", "http://127.0.0.1:0"] as &[_], false), (&["-D", "-L", "http://127.0.0.1:0"], true)] {
         let page = Page::with(Gateway::start_with(Dir::new(), args).await).await;
-        page.get("").await;
+        exchange(page.proxy, b"\x16\x03\x01 not HTTP").await;
         let log = page.gateway.terminate().await.log;
         assert_eq!(log.iter().any(|line| line.field("level") == "debug"), debug, "{log:#?}");
     }
@@ -29,7 +29,7 @@ async fn debug_lines_are_logged_when_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_log_line_is_json_with_a_level_a_time_and_a_message() {
-    let page = Page::start(&format!("{{addr: {}}}", drawspan_testkit::unused_addr())).await;
+    let page = Page::start(&format!("{{addr: {}}}", unused_addr())).await;
     page.assert_denies().await;
     for line in page.gateway.terminate().await.log {
         for field in ["level", "time", "msg"] {
@@ -56,7 +56,7 @@ async fn an_unknown_flag_ends_the_gateway_with_2() {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_signals_end_the_gateway_with_0() {
     for signal in [Signal::TERM, Signal::INT] {
-        let gateway = Gateway::start(&page(&format!("{{addr: {}}}", drawspan_testkit::unused_addr()))).await;
+        let gateway = Gateway::start(&page(&format!("{{addr: {}}}", unused_addr()))).await;
         gateway.signal(signal);
         let finished = gateway.finish().await;
         assert_eq!(finished.code, Some(0), "{signal:?}\n{}", finished.stderr);

@@ -64,7 +64,7 @@ async fn a_mistake_is_reported_with_its_place_and_its_line() {
         (
             "an unknown plugin type",
             "services:\n- {name: a, addr: 127.0.0.1:0, handler: {type: http, auther: b}}\nauthers:\n- {name: b, plugin: {type: nonsense, addr: 127.0.0.1:1}}\n",
-            "4:27",
+            "4:28",
             &["nonsense", "grpc"],
         ),
         ("a key twice", "services:\n- {name: a, name: b, addr: 127.0.0.1:0, handler: {type: http}}\n", "2:", &["name"]),
@@ -112,7 +112,7 @@ authers:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_without_services_is_refused() {
-    for yaml in ["", "# nothing\n", "services: []\n", "{}"] {
+    for yaml in ["", "# nothing\n", "services: []\n", "{}\n"] {
         assert!(refused(yaml).await.starts_with("error: "));
     }
 }

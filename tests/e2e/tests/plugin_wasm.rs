@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use drawspan_testkit::{Dir, Tunnel, basic, connect, run, tcp_echo, unused_addr};
+use drawspan_testkit::{Dir, Gateway, basic, connect, get, run, tcp_echo};
 use tokio::time::timeout;
 
 use crate::page::{PASSWORD, Page, USER, page};
@@ -35,16 +35,16 @@ async fn a_path_is_relative_to_the_config_file() {
         "plugins/gateway.yaml",
         page(&format!("{{type: wasm, addr: ./auth.wasm, config: {{users: \"{USER}:{PASSWORD}\"}}}}")),
     );
-    let gateway = drawspan_testkit::Gateway::start_with(dir, &["-C", "plugins/gateway.yaml"]).await;
+    let gateway = Gateway::start_with(dir, &["-C", "plugins/gateway.yaml"]).await;
     Page::with(gateway).await.assert_works().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_to_fail_denies_in_time_and_is_told_once() {
     for (user, reason) in [
-        ("loop", "1s"),
-        ("alloc-loop", "1s"),
-        ("slow-1000000", "1s"),
+        ("loop", "no answer within 1s"),
+        ("alloc-loop", "no answer within 1s"),
+        ("slow-1000000", "no answer within 1s"),
         ("bomb", "memory"),
         ("recurse", "stack"),
         ("trap", "unreachable"),
@@ -74,27 +74,62 @@ async fn looping_calls_delay_no_other_connection() {
     let page = hostile(", timeout: 2s, instances: 4").await;
     let echo = tcp_echo().await;
     let mut tunnel = connect(page.proxy, &basic("ok", PASSWORD), echo.addr()).await.unwrap();
-
-    let bad = basic("loop", PASSWORD);
-    let bad_calls = async { tokio::join!(page.get(&bad), page.get(&bad), page.get(&bad), page.get(&bad)) };
-    let (round_trips, replies) = count_round_trips_during(&mut tunnel, bad_calls).await;
-    assert!(round_trips >= 100, "only {round_trips} round trips while four calls looped");
-    for reply in <[_; 4]>::from(replies) {
-        assert_eq!(reply.head.status, 407);
-    }
+    let round_trips = count_while_four_calls_loop(&page, async || tunnel.echo(b"still here").await).await;
+    assert!(round_trips >= 100, "only {round_trips} round trips");
     assert_eq!(page.ask("ok", PASSWORD).await, 200);
 }
 
-/// Echoes through the tunnel until `work` is done.
-async fn count_round_trips_during<T>(tunnel: &mut Tunnel, work: impl Future<Output = T>) -> (usize, T) {
-    tokio::pin!(work);
-    let mut round_trips = 0;
+#[tokio::test(flavor = "multi_thread")]
+async fn looping_calls_delay_no_other_plugin() {
+    let yaml = page(&format!("{{type: wasm, addr: {HOSTILE}, timeout: 2s, instances: 4}}"))
+        + &format!("- {{name: auther-1, plugin: {{type: wasm, addr: {AUTHENTICATOR}, config: {{users: \"a:b\"}}}}}}\n");
+    let yaml = yaml.replace(
+        "authers:",
+        "- {name: service-1, addr: 127.0.0.1:0, handler: {type: http, auther: auther-1}, listener: {type: tcp}}\nauthers:",
+    );
+    let mut page = Page::with(Gateway::start(&yaml).await).await;
+    let other = page.gateway.addr("service-1").await;
+    let answers = count_while_four_calls_loop(&page, async || {
+        let reply = get(other, &basic("a", "b"), page.origin.addr()).await;
+        assert_eq!(reply.head.status, 200);
+    })
+    .await;
+    assert!(answers >= 20, "only {answers} answers");
+}
+
+/// How often `act` can be done one after another while four calls loop until their deadline.
+async fn count_while_four_calls_loop(page: &Page, mut act: impl AsyncFnMut()) -> usize {
+    let bad = basic("loop", PASSWORD);
+    let looping = async { tokio::join!(page.get(&bad), page.get(&bad), page.get(&bad), page.get(&bad)) };
+    tokio::pin!(looping);
+    let mut done = 0;
     loop {
-        tunnel.echo(b"still here").await;
-        round_trips += 1;
-        if let Ok(done) = timeout(Duration::ZERO, &mut work).await {
-            return (round_trips, done);
+        act().await;
+        done += 1;
+        if let Ok(replies) = timeout(Duration::ZERO, &mut looping).await {
+            assert!(<[_; 4]>::from(replies).iter().all(|reply| reply.head.status == 407));
+            return done;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_serves_one_call_or_many() {
+    for (more, users, ids) in [
+        (", instance: fresh", ["count", "count", "count"], ["1", "1", "1"]),
+        (", instances: 1", ["count", "count", "count"], ["1", "2", "3"]),
+        (", instances: 1, maxCalls: 2", ["count", "count", "count"], ["1", "2", "1"]),
+        (", instances: 1", ["count", "trap", "count"], ["1", "", "1"]),
+    ] {
+        println!("{more} {users:?}");
+        let page = hostile(more).await;
+        for user in users {
+            page.ask(user, PASSWORD).await;
+        }
+        let log = page.gateway.terminate().await.log;
+        let done = log.iter().filter(|line| line.field("msg").contains(" >-< "));
+        let found: Vec<_> = done.map(|line| line.field("clientID")).collect();
+        assert_eq!(found, ids.into_iter().filter(|id| !id.is_empty()).collect::<Vec<_>>());
     }
 }
 
@@ -126,19 +161,17 @@ async fn a_component_that_can_not_serve_is_refused_at_load() {
         (HOSTILE, &format!(", sha256: \"{zeros}\""), &["sha256", &zeros]),
         (HOSTILE, ", config: {init: fail}", &["init fails because the config says so"]),
         (HOSTILE, ", config: {init: trap}", &["init"]),
-        (HOSTILE, ", config: {init: loop}", &["init"]),
+        (HOSTILE, ", config: {init: loop}", &["not ready within"]),
         (AUTHENTICATOR, "", &["users"]),
     ] {
         dir.write("gateway.yaml", page(&format!("{{type: wasm, timeout: 1s, addr: \"{addr}\"{more}}}")));
-        for args in [&["-C", "gateway.yaml"] as &[_], &["check", "-C", "gateway.yaml"]] {
-            let finished = run(dir.path(), args).await;
-            println!("{args:?} {addr}{more}\n{}", finished.stderr);
-            assert_eq!(finished.code, Some(2));
-            for part in parts.iter().chain(&["error: ", "auther-0", "--> gateway.yaml:14:"]) {
-                assert!(finished.stderr.contains(part), "{part:?} is missing");
-            }
-            assert!(!finished.stderr.contains("listening"));
+        let finished = run(dir.path(), &["-C", "gateway.yaml"]).await;
+        println!("{addr}{more}\n{}", finished.stderr);
+        assert_eq!(finished.code, Some(2));
+        for part in parts.iter().chain(&["error: ", "--> gateway.yaml:11:"]) {
+            assert!(finished.stderr.contains(part), "{part:?} is missing");
         }
+        assert!(!finished.stderr.contains("listening"));
     }
 }
 
@@ -147,13 +180,4 @@ async fn the_right_sha256_is_accepted() {
     let sums = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/prebuilt/SHA256SUMS")).unwrap();
     let sum = sums.lines().find(|line| line.ends_with("hostile.wasm")).unwrap().split_whitespace().next().unwrap();
     assert_eq!(hostile(&format!(", sha256: \"{sum}\"")).await.ask("ok", PASSWORD).await, 200);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fallback_is_asked_when_the_server_can_not_be_reached() {
-    let block = format!(
-        "{{addr: {}, fallback: {{type: wasm, addr: {AUTHENTICATOR}, config: {{users: \"{USER}:{PASSWORD}\"}}}}}}",
-        unused_addr()
-    );
-    Page::start(&block).await.assert_works().await;
 }

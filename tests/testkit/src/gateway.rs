@@ -22,7 +22,8 @@ pub struct Gateway {
     stdout: ChildStdout,
     log: watch::Receiver<Vec<LogLine>>,
     reader: JoinHandle<()>,
-    dir: Dir,
+    /// The folder that it runs in; lives as long.
+    _dir: Dir,
 }
 
 /// A gateway that has ended.
@@ -78,19 +79,7 @@ impl Gateway {
                 sender.send_modify(|log| log.push(LogLine::new(line)));
             }
         });
-        Self { child, stdout, log, reader, dir }
-    }
-
-    /// The folder that the gateway runs in.
-    #[must_use]
-    pub fn dir(&self) -> &Dir {
-        &self.dir
-    }
-
-    /// The process id.
-    #[must_use]
-    pub fn pid(&self) -> i32 {
-        self.child.id().expect("the gateway is running").try_into().expect("a process id fits")
+        Self { child, stdout, log, reader, _dir: dir }
     }
 
     /// The address of a service; waits until it listens.
@@ -125,16 +114,9 @@ impl Gateway {
         self.log().into_iter().filter(|line| pick(line)).collect()
     }
 
-    /// Waits for a log line.
-    pub async fn wait_for_log(&mut self, what: &str, pick: impl Fn(&LogLine) -> bool) -> LogLine {
-        let found = within(what, self.log.wait_for(|log| log.iter().any(&pick))).await;
-        let log = found.unwrap_or_else(|_| panic!("the gateway ended before it logged {what}"));
-        log.iter().find(|line| pick(line)).expect("it was there").clone()
-    }
-
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.pid()).expect("a process id isn't 0");
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("the gateway is running");
         kill_process(pid, signal).expect("the gateway takes the signal");
     }
 

@@ -22,16 +22,18 @@ pub(super) enum Persistence {
     Keep(Version),
 }
 
-/// An answer without a body, after which the connection is closed. A configured header replaces an own one.
+/// An answer without a body, after which the connection is closed. A configured header replaces an own one. Without a
+/// length, to the letter as GOST writes it: the end of the connection is the end of the body.
 pub(super) fn refusal(settings: &Settings, status: u16, own: &[(&str, &str)]) -> Vec<u8> {
     let mut answer = own_head(settings, status, own);
-    answer.extend(b"Content-Length: 0\r\n\r\n");
+    answer.extend(b"\r\n");
     answer
 }
 
 /// Status line and headers of an own answer, open for more headers.
 pub(super) fn own_head(settings: &Settings, status: u16, own: &[(&str, &str)]) -> Vec<u8> {
-    let mut head = plain_head(status);
+    let mut head = status_line(status);
+    head.extend(b"Connection: close\r\n");
     let configured = |name: &str| settings.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
     for (name, value) in &settings.headers {
         if !FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing)) {
@@ -46,16 +48,17 @@ pub(super) fn own_head(settings: &Settings, status: u16, own: &[(&str, &str)]) -
     head
 }
 
-/// An answer to a request that should have been passed on: no configured headers, as GOST has it.
+/// An answer to a request that should have been passed on: no configured headers, and no word of the connection's end, as
+/// GOST has it.
 pub(super) fn failure(status: u16) -> Vec<u8> {
-    let mut answer = plain_head(status);
+    let mut answer = status_line(status);
     answer.extend(b"Content-Length: 0\r\n\r\n");
     answer
 }
 
-fn plain_head(status: u16) -> Vec<u8> {
+fn status_line(status: u16) -> Vec<u8> {
     let known = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-    format!("HTTP/1.1 {status} {}\r\nConnection: close\r\n", known.unwrap_or("Unknown")).into_bytes()
+    format!("HTTP/1.1 {status} {}\r\n", known.unwrap_or("Unknown")).into_bytes()
 }
 
 /// The answer to a CONNECT that succeeded, to the letter: clients compare it.
@@ -147,10 +150,9 @@ mod tests {
             .into();
         assert_eq!(
             text(refusal(&settings, 503, &[("Proxy-Agent", "gost/3.0"), ("X-B", "3")])),
-            "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nX-A: 1  2\r\nproxy-agent: mine\r\nX-B: 3\r\n\
-             Content-Length: 0\r\n\r\n"
+            "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nX-A: 1  2\r\nproxy-agent: mine\r\nX-B: 3\r\n\r\n"
         );
-        assert_eq!(text(failure(599)), "HTTP/1.1 599 Unknown\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(text(failure(599)), "HTTP/1.1 599 Unknown\r\nContent-Length: 0\r\n\r\n");
     }
 
     #[test]

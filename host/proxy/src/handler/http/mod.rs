@@ -173,9 +173,8 @@ impl Http {
             (_, Err(error)) => return self.bad_request(session, client, &error.to_string()).await,
             (Ok(target), Ok(length)) => (target, length),
         };
-        let own = [("Proxy-Agent", self.settings.agent.as_str())];
         if head.headers.get("x-gost-protocol") == Some(b"udp") {
-            self.answer(session, client, &answer::refusal(&self.settings, 403, &own)).await?;
+            self.answer(session, client, &answer::failure(403)).await?;
             return Ok(Next::Close);
         }
         let asked = grant.asked(target.address());

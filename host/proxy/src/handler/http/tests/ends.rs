@@ -6,7 +6,7 @@ use socket2::SockRef;
 
 use super::*;
 
-const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
 
 fn get(origin: &Origin) -> String {
     format!("GET http://{}/ HTTP/1.1\r\n\r\n", origin.address())
@@ -85,7 +85,7 @@ async fn a_client_that_leaves_takes_its_origin_along() {
 async fn an_origin_that_says_nothing_is_not_waited_for() {
     let (origin, mut proxy) = (Origin::start().await, Proxy::open().await);
     let (answer, stream) = tokio::join!(proxy.ask(get(&origin)), origin.accept());
-    assert_eq!(answer, "HTTP/1.1 504 Gateway Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(answer, "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n");
     assert!(matches!(proxy.outcome().await, Err(HandlerError::UpstreamTimedOut { .. })));
     drop(stream);
 }
