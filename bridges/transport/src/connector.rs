@@ -85,9 +85,12 @@ async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
         match TcpStream::connect(address).await {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
-                // A server that vanished without a word is noticed within half a minute, also between calls.
+                // A server that vanished without a word is noticed within half a minute, between calls and under one.
                 let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
-                SockRef::from(&stream).set_tcp_keepalive(&keepalive.with_retries(3))?;
+                let socket = SockRef::from(&stream);
+                socket.set_tcp_keepalive(&keepalive.with_retries(3))?;
+                #[cfg(target_os = "linux")]
+                socket.set_tcp_user_timeout(Some(Duration::from_secs(20)))?;
                 return Ok(stream);
             }
             Err(error) => last = error,

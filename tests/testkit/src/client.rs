@@ -125,7 +125,10 @@ impl Tunnel {
 
 /// Connects to `addr`.
 async fn open(addr: SocketAddr) -> TcpStream {
-    within("a connection to the proxy", TcpStream::connect(addr)).await.expect("the proxy accepts connections")
+    let stream = within("a connection to the proxy", TcpStream::connect(addr)).await;
+    let stream = stream.expect("the proxy accepts connections");
+    stream.set_nodelay(true).expect("a TCP option");
+    stream
 }
 
 /// Reads a head and not one byte more.

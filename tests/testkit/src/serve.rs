@@ -46,6 +46,7 @@ impl Server {
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).expect("a TCP option");
                 connections.spawn(on_connection(stream));
             }
         });

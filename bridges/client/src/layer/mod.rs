@@ -4,6 +4,8 @@ mod deadline;
 mod fail_safe;
 mod in_flight;
 mod observed;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use deadline::Deadline;
 pub(crate) use fail_safe::FailSafe;
