@@ -6,6 +6,7 @@
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+#![allow(clippy::unwrap_used, reason = "a benchmark that can't run stops")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -51,7 +52,8 @@ fn main() {
     // Without it, `cargo test` only sees whether it runs.
     let calls = if std::env::args().any(|arg| arg == "--bench") { 20_000 } else { 10 };
     println!("\n{:<14} {:>12} {:>12} {:>12} {:>14}", "backing", "p50", "p99", "calls/s", "p50 vs. grpc");
-    let rows = clients.iter().map(|(name, client)| (name, runtime.block_on(latencies(client, calls)))).collect::<Vec<_>>();
+    let rows =
+        clients.iter().map(|(name, client)| (name, runtime.block_on(latencies(client, calls)))).collect::<Vec<_>>();
     let grpc = rows.last().map_or(Duration::ZERO, |(_, times)| times[times.len() / 2]);
     for (name, times) in &rows {
         let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);

@@ -53,7 +53,8 @@ fn stack<P>(
 ) -> Stack<P> {
     let plugin = InFlight::new(plugin, settings.concurrency);
     let plugin = Deadline::new(plugin, settings.timeout);
-    let plugin = Observed::new(plugin, &settings.name, module, address, metrics.plugin(&settings.name, module, backing));
+    let plugin =
+        Observed::new(plugin, &settings.name, module, address, metrics.plugin(&settings.name, module, backing));
     FailSafe::new(plugin, settings.on_error)
 }
 

@@ -11,9 +11,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 /// Upper bounds in seconds: from a component's microsecond to a plugin server's deadline.
-const BUCKETS: [f64; 18] = [
-    1e-6, 2e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0,
-];
+const BUCKETS: [f64; 18] =
+    [1e-6, 2e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 /// The metric families of plugin calls, labelled by plugin, module and backing. Cheap to clone.
 #[derive(Clone)]

@@ -100,7 +100,10 @@ impl HttpBridge {
         let reply = self.client.request(request).await.map_err(|error| {
             let kind = if error.is_connect() { ErrorKind::Unavailable } else { ErrorKind::BadReply };
             let what = if error.is_connect() { "" } else { "connection lost: " };
-            CallError::new(kind, format!("{what}{}", std::error::Error::source(&error).map_or_else(|| error.to_string(), chain)))
+            CallError::new(
+                kind,
+                format!("{what}{}", std::error::Error::source(&error).map_or_else(|| error.to_string(), chain)),
+            )
         })?;
         let status = reply.status();
         if status != StatusCode::OK {
@@ -108,9 +111,14 @@ impl HttpBridge {
             let hint = if status.is_redirection() { "; redirects are not followed" } else { "" };
             return Err(CallError::new(ErrorKind::Refused, format!("the server answered {status}{hint}")));
         }
-        let gzip = reply.headers().get(CONTENT_ENCODING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"));
+        let gzip =
+            reply.headers().get(CONTENT_ENCODING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"));
         let body = Limited::new(reply.into_body(), self.max_reply).collect().await.map_err(|error| {
-            let reason = if error.is::<LengthLimitError>() { self.too_large() } else { format!("connection lost: {}", chain(&*error)) };
+            let reason = if error.is::<LengthLimitError>() {
+                self.too_large()
+            } else {
+                format!("connection lost: {}", chain(&*error))
+            };
             CallError::new(ErrorKind::BadReply, reason)
         })?;
         let body = body.to_bytes();
@@ -120,7 +128,10 @@ impl HttpBridge {
     fn gunzip(&self, body: &[u8]) -> Result<Bytes, String> {
         let mut plain = Vec::new();
         let limit = self.max_reply as u64 + 1;
-        GzDecoder::new(body).take(limit).read_to_end(&mut plain).map_err(|error| format!("the reply is not gzip: {error}"))?;
+        GzDecoder::new(body)
+            .take(limit)
+            .read_to_end(&mut plain)
+            .map_err(|error| format!("the reply is not gzip: {error}"))?;
         if plain.len() > self.max_reply { Err(self.too_large()) } else { Ok(plain.into()) }
     }
 

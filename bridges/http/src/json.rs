@@ -29,7 +29,10 @@ fn fold(value: Value) -> Value {
 }
 
 /// Compact, fields in declaration order.
-#[allow(clippy::expect_used, reason = "no map with keys other than strings, and no Serialize that fails, is ever passed")]
+#[allow(
+    clippy::expect_used,
+    reason = "no map with keys other than strings, and no Serialize that fails, is ever passed"
+)]
 pub(crate) fn to_vec(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("a struct of strings, numbers and lists is always JSON")
 }

@@ -80,10 +80,7 @@ mod tests {
             certificate: None,
         };
         let body = |request: &AuthenticationRequest| String::from_utf8(request.encode()).unwrap();
-        assert_eq!(
-            body(&request),
-            r#"{"service":"s-http","username":"u","password":"p","client":"127.0.0.1:41806"}"#
-        );
+        assert_eq!(body(&request), r#"{"service":"s-http","username":"u","password":"p","client":"127.0.0.1:41806"}"#);
         request.client_address = None;
         request.certificate = Some(ClientCertificate {
             common_name: "cn".into(),
@@ -111,7 +108,9 @@ mod tests {
         ] {
             assert_eq!(id(body), Ok(reply.map(Into::into)), "{body}");
         }
-        for body in ["", "ok", "[]", "true", r#"{"ok":"true"}"#, r#"{"ok":1}"#, r#"{"ok":true"#, r#"{"ok":true,"id":7}"#] {
+        for body in
+            ["", "ok", "[]", "true", r#"{"ok":"true"}"#, r#"{"ok":1}"#, r#"{"ok":true"#, r#"{"ok":true,"id":7}"#]
+        {
             assert!(id(body).is_err(), "{body}");
         }
     }

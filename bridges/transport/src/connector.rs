@@ -86,7 +86,8 @@ async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 // A server that vanished without a word is noticed within half a minute, between calls and under one.
-                let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
+                let keepalive =
+                    TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
                 let socket = SockRef::from(&stream);
                 socket.set_tcp_keepalive(&keepalive.with_retries(3))?;
                 #[cfg(target_os = "linux")]

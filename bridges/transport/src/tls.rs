@@ -63,7 +63,9 @@ impl TlsSettings {
             None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))),
         };
         let mut client = match (&self.cert_file, &self.key_file) {
-            (Some(cert), Some(key)) => builder.with_client_auth_cert(certificates(cert)?, private_key(key)?).map_err(config)?,
+            (Some(cert), Some(key)) => {
+                builder.with_client_auth_cert(certificates(cert)?, private_key(key)?).map_err(config)?
+            }
             (None, None) => builder.with_no_client_auth(),
             _ => return Err(TlsError::Config("certFile and keyFile are only of use together".into())),
         };

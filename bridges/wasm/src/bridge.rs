@@ -68,8 +68,18 @@ impl WasmBridge {
     /// When the file isn't a component that can run here.
     pub async fn load(engine: &Engine, settings: WasmSettings) -> Result<Self, LoadError> {
         let grants = Arc::new(Grants::new(&settings));
-        let WasmSettings { name, path, sha256, instances, min_instances, max_calls, config, max_reply, start_timeout, .. } =
-            settings;
+        let WasmSettings {
+            name,
+            path,
+            sha256,
+            instances,
+            min_instances,
+            max_calls,
+            config,
+            max_reply,
+            start_timeout,
+            ..
+        } = settings;
         let loaded = {
             let engine = engine.clone();
             tokio::task::spawn_blocking(move || Loaded::read(&engine, &path, sha256.as_deref()))
@@ -121,7 +131,8 @@ impl<C: Call> Plugin<C> for WasmBridge {
     async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
         let id = TypeId::of::<C>();
         let function = self.functions.iter().find(|(of, _)| *of == id).map(|(_, index)| *index);
-        let index = function.ok_or_else(|| CallError::new(ErrorKind::BadReply, format!("{} is not bound", C::FUNCTION)))?;
+        let index =
+            function.ok_or_else(|| CallError::new(ErrorKind::BadReply, format!("{} is not bound", C::FUNCTION)))?;
         let lease = self.shared.pool.take().await?;
         let work = serve(Arc::clone(&self.shared), lease, index, call);
         let (lease, result) = self

@@ -37,7 +37,8 @@ impl Cache {
     pub(crate) fn get(&self, engine: &Engine, source: &str) -> Option<Component> {
         let path = self.path(source);
         let file = fs::read(&path).ok()?;
-        let intact = file.split_at_checked(DIGEST).filter(|(digest, artefact)| Sha256::digest(artefact)[..] == **digest);
+        let intact =
+            file.split_at_checked(DIGEST).filter(|(digest, artefact)| Sha256::digest(artefact)[..] == **digest);
         let Some((_, artefact)) = intact else {
             tracing::warn!(file = %path.display(), "a damaged artefact is compiled anew");
             return None;
@@ -46,7 +47,9 @@ impl Cache {
         // refuses an artefact of another version or with other settings.
         #[allow(unsafe_code, reason = "see above; the only way to load a compiled component")]
         let component = unsafe { Component::deserialize(engine, artefact) };
-        component.inspect_err(|error| tracing::warn!(file = %path.display(), %error, "an unfit artefact is compiled anew")).ok()
+        component
+            .inspect_err(|error| tracing::warn!(file = %path.display(), %error, "an unfit artefact is compiled anew"))
+            .ok()
     }
 
     /// Keeps `component`. What fails is logged: it costs time at the next start, nothing more.

@@ -33,9 +33,7 @@ pub enum LoadError {
     #[error("not a WebAssembly component: the file does not begin as one")]
     NotWasm,
     /// A core module.
-    #[error(
-        "a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
-    )]
+    #[error("a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`")]
     CoreModule,
     /// Damaged, or of a kind that isn't supported.
     #[error("not a valid component, perhaps cut short: {0}")]
@@ -108,8 +106,7 @@ impl Loaded {
                 component
             }
         };
-        let pre =
-            engine.linker().instantiate_pre(&component).map_err(|error| LoadError::Imports(one_line(&error)))?;
+        let pre = engine.linker().instantiate_pre(&component).map_err(|error| LoadError::Imports(one_line(&error)))?;
         Ok(Self { component, pre })
     }
 
@@ -117,7 +114,8 @@ impl Loaded {
     pub(crate) fn interface(&self, module: Module) -> Result<ComponentExportIndex, LoadError> {
         let interface = module.interface();
         for version in VERSIONS {
-            if let Some(index) = self.component.get_export_index(None, &format!("{PACKAGE}/{interface}@{version}")) {
+            let name = format!("{PACKAGE}/{interface}@{version}");
+            if let Some(index) = self.component.get_export_index(None, name.as_str()) {
                 return Ok(index);
             }
         }
@@ -136,7 +134,8 @@ impl Loaded {
     /// `lifecycle.init`, if it is exported.
     pub(crate) fn init(&self) -> Option<ComponentExportIndex> {
         VERSIONS.iter().find_map(|version| {
-            let lifecycle = self.component.get_export_index(None, &format!("{PACKAGE}/lifecycle@{version}"))?;
+            let name = format!("{PACKAGE}/lifecycle@{version}");
+            let lifecycle = self.component.get_export_index(None, name.as_str())?;
             self.component.get_export_index(Some(&lifecycle), "init")
         })
     }

@@ -124,7 +124,11 @@ impl ResourceLimiter for Limits {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current);
         // A trap rather than a failed `memory.grow`: the operator then reads this, and not what the guest made of it.
-        wasmtime::ensure!(more <= self.memory_left, "it wants more memory than the {} MiB of `memory`", self.memory >> 20);
+        wasmtime::ensure!(
+            more <= self.memory_left,
+            "it wants more memory than the {} MiB of `memory`",
+            self.memory >> 20
+        );
         self.memory_left -= more;
         Ok(true)
     }

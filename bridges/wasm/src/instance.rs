@@ -51,9 +51,9 @@ impl Instance {
         store.set_hostcall_fuel(template.max_reply);
         let instance = template.loaded.pre.instantiate_async(&mut store).await.map_err(|error| trapped(&error))?;
         if let Some((index, request)) = &template.init {
-            let init: Init = instance
-                .get_typed_func(&mut store, index)
-                .map_err(|error| CallError::new(ErrorKind::BadReply, format!("lifecycle.init: {}", one_line(&error))))?;
+            let init: Init = instance.get_typed_func(&mut store, index).map_err(|error| {
+                CallError::new(ErrorKind::BadReply, format!("lifecycle.init: {}", one_line(&error)))
+            })?;
             let (result,) = init.call_async(&mut store, (request.clone(),)).await.map_err(|error| trapped(&error))?;
             result.map_err(|error| refused("lifecycle.init", error))?;
         }
@@ -63,10 +63,13 @@ impl Instance {
     /// Binds the function of `C`, whose types are compared here.
     pub(crate) fn bind<C: Call>(&mut self, index: ComponentExportIndex) -> wasmtime::Result<Function<C>> {
         let id = TypeId::of::<C>();
-        if let Some(function) = self.functions.iter().find(|(of, _)| *of == id).and_then(|(_, f)| f.downcast_ref::<Function<C>>()) {
+        if let Some(function) =
+            self.functions.iter().find(|(of, _)| *of == id).and_then(|(_, f)| f.downcast_ref::<Function<C>>())
+        {
             return Ok(*function);
         }
-        let function = self.instance.get_typed_func::<(Arc<C>,), (Result<C::Reply, PluginError>,)>(&mut self.store, index)?;
+        let function =
+            self.instance.get_typed_func::<(Arc<C>,), (Result<C::Reply, PluginError>,)>(&mut self.store, index)?;
         self.functions.push((id, Box::new(function)));
         Ok(function)
     }
@@ -83,7 +86,14 @@ impl Instance {
         self.calls += 1;
         self.store.set_epoch_deadline(FIRST_SLICE);
         self.store.set_hostcall_fuel(template.max_reply);
-        let (result,) = function.call_async(&mut self.store, (call,)).await.map_err(|error| trapped(&error))?;
+        let (result,) = function.call_async(&mut self.store, (call,)).await.map_err(|error| {
+            // wasmtime has no type for this one.
+            if one_line(&error).contains("fuel allocated for hostcalls") {
+                let reason = format!("the reply is larger than {} bytes (maxReply)", template.max_reply);
+                return CallError::new(ErrorKind::BadReply, reason);
+            }
+            trapped(&error)
+        })?;
         result.map_err(|error| refused(C::FUNCTION, error))
     }
 }

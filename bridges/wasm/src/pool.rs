@@ -36,7 +36,9 @@ impl Pool {
         let room = Arc::clone(&self.room);
         let room = match Arc::clone(&room).try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_) => room.acquire_owned().await.map_err(|_| CallError::new(ErrorKind::Unavailable, "the pool is closed"))?,
+            Err(_) => {
+                room.acquire_owned().await.map_err(|_| CallError::new(ErrorKind::Unavailable, "the pool is closed"))?
+            }
         };
         Ok(Lease { instance: self.idle.lock().pop(), _room: room })
     }

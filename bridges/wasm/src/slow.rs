@@ -29,7 +29,10 @@ impl SlowLane {
 
     /// Runs `work` to its end, here if it isn't over at once. Dropping the returned future stops the work at its next
     /// yield, wherever it is.
-    pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, JoinError> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
         let mut work = Box::pin(work);
         if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
             return Ok(output);
@@ -45,7 +48,10 @@ impl SlowLane {
     }
 
     /// Runs `work` here without anyone waiting for it.
-    pub(crate) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<JoinHandle<T>> {
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<JoinHandle<T>> {
         self.0.as_ref().map(|runtime| runtime.spawn(work))
     }
 }

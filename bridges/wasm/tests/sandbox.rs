@@ -1,5 +1,7 @@
 //! What a component can and can't do, with components that try.
 
+#![allow(clippy::unwrap_used, reason = "a test stops by panicking")]
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -173,7 +175,10 @@ async fn what_is_no_component_is_refused_with_the_way_out() {
     };
     for (path, reason) in [
         (guest("core-module.wasm"), "a core module, not a component"),
-        (guest("bypass-only.wasm"), "does not export drawspan:plugin/authenticator, which auther asks; it exports bypass@0.1.0"),
+        (
+            guest("bypass-only.wasm"),
+            "does not export drawspan:plugin/authenticator, which auther asks; it exports bypass@0.1.0",
+        ),
         (file("empty.wasm", b""), "does not begin as one"),
         (file("text.wasm", b"hello, world"), "does not begin as one"),
         (file("short.wasm", &hostile[..hostile.len() / 2]), "perhaps cut short"),

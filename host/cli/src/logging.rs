@@ -102,7 +102,9 @@ fn logfmt(fields: &Map<String, Value>) -> String {
         let separator = if line.is_empty() { "" } else { " " };
         // Writing to a String doesn't fail.
         let _ = match value {
-            Value::String(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'=') => {
+            Value::String(text)
+                if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'=') =>
+            {
                 write!(line, "{separator}{key}={text}")
             }
             value => write!(line, "{separator}{key}={value}"),

@@ -52,18 +52,12 @@ pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Auther> {
         }
         None => {
             let items = auths.map(|auths| auths.elements(cx)).unwrap_or_default();
-            let users = items
-                .iter()
-                .filter_map(|item| credentials(item, &[], cx))
-                .map(|at| at.value);
+            let users = items.iter().filter_map(|item| credentials(item, &[], cx)).map(|at| at.value);
             Some(AutherKind::Users(users.collect()))
         }
     };
     object.finish(&NOT_IMPLEMENTED, Unknown::Warn, cx);
-    Some(Auther {
-        name: name?,
-        kind: kind?,
-    })
+    Some(Auther { name: name?, kind: kind? })
 }
 
 /// A `{username, password}` mapping. GOST skips one without a user name silently, which opens a handler.
@@ -80,8 +74,5 @@ pub(crate) fn credentials(
     }
     object.finish(not_implemented, Unknown::Refuse, cx);
     let password = password.unwrap_or_else(|| Secret::new(""));
-    Some(item.at(Credentials {
-        username: username?.value,
-        password,
-    }))
+    Some(item.at(Credentials { username: username?.value, password }))
 }

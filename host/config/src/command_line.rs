@@ -45,71 +45,27 @@ const SERVICE_PARAMETERS: [(&str, &[&str]); 23] = [
 
 /// The services that `urls` stand for.
 pub(crate) fn tree(urls: &[String]) -> Node {
-    let services: Vec<Node> = urls
-        .iter()
-        .enumerate()
-        .map(|(index, url)| service(index, url))
-        .collect();
+    let services: Vec<Node> = urls.iter().enumerate().map(|(index, url)| service(index, url)).collect();
     let source = Source::new("-L", "", Path::new(""));
     let place = Place::whole(&source);
-    let list = Node {
-        value: Value::List(services),
-        place: place.clone(),
-        spelled: 0..0,
-    };
-    let entry = Entry {
-        key: "services".into(),
-        key_place: place.clone(),
-        node: list,
-    };
-    Node {
-        value: Value::Map(vec![entry]),
-        place,
-        spelled: 0..0,
-    }
+    let list = Node { value: Value::List(services), place: place.clone(), spelled: 0..0 };
+    let entry = Entry { key: "services".into(), key_place: place.clone(), node: list };
+    Node { value: Value::Map(vec![entry]), place, spelled: 0..0 }
 }
 
 fn service(index: usize, argument: &str) -> Node {
     let url = Url::split(argument);
     let scheme = argument.get(url.scheme.clone()).unwrap_or_default();
-    let name = if scheme.is_empty() {
-        "-L …".to_owned()
-    } else {
-        format!("-L {scheme}://…")
-    };
+    let name = if scheme.is_empty() { "-L …".to_owned() } else { format!("-L {scheme}://…") };
     let source = Source::argument(name, argument, url.secrets(argument));
     let builder = Builder { source: &source };
     let (handler, listener) = types(scheme);
 
     let mut service = builder.map(0..argument.len());
-    builder.set(
-        &mut service,
-        &["name"],
-        url.scheme.clone(),
-        url.scheme.clone(),
-        format!("service-{index}"),
-    );
-    builder.set(
-        &mut service,
-        &["addr"],
-        url.host.clone(),
-        url.host.clone(),
-        argument[url.host.clone()].to_owned(),
-    );
-    builder.set(
-        &mut service,
-        &["handler", "type"],
-        url.scheme.clone(),
-        url.scheme.clone(),
-        handler,
-    );
-    builder.set(
-        &mut service,
-        &["listener", "type"],
-        url.scheme.clone(),
-        url.scheme.clone(),
-        listener,
-    );
+    builder.set(&mut service, &["name"], url.scheme.clone(), url.scheme.clone(), format!("service-{index}"));
+    builder.set(&mut service, &["addr"], url.host.clone(), url.host.clone(), argument[url.host.clone()].to_owned());
+    builder.set(&mut service, &["handler", "type"], url.scheme.clone(), url.scheme.clone(), handler);
+    builder.set(&mut service, &["listener", "type"], url.scheme.clone(), url.scheme.clone(), listener);
     if url.path.len() > 1 {
         // A path makes GOST forward to it.
         builder.set(
@@ -123,12 +79,7 @@ fn service(index: usize, argument: &str) -> Node {
     if let Some(user_info) = url.user_info.clone() {
         let text = &argument[user_info.clone()];
         let (user, password) = text.split_once(':').unwrap_or((text, ""));
-        builder.credentials(
-            &mut service,
-            user_info,
-            &decoded(user, false),
-            &decoded(password, false),
-        );
+        builder.credentials(&mut service, user_info, &decoded(user, false), &decoded(password, false));
     }
     for (key, value) in &url.query {
         builder.parameter(&mut service, argument, key, value);
@@ -164,32 +115,18 @@ impl Builder<'_> {
     }
 
     fn map(&self, span: Range<usize>) -> Node {
-        Node {
-            value: Value::Map(Vec::new()),
-            place: self.place(span.clone()),
-            spelled: span,
-        }
+        Node { value: Value::Map(Vec::new()), place: self.place(span.clone()), spelled: span }
     }
 
     /// Sets the key at `path`, making the mappings that lead to it. GOST: the first of a repeated key counts.
-    fn set(
-        &self,
-        node: &mut Node,
-        path: &[&str],
-        key: Range<usize>,
-        value: Range<usize>,
-        text: String,
-    ) {
+    fn set(&self, node: &mut Node, path: &[&str], key: Range<usize>, value: Range<usize>, text: String) {
         let Some((first, rest)) = path.split_first() else {
             return;
         };
         let Value::Map(entries) = &mut node.value else {
             return;
         };
-        let index = match entries
-            .iter()
-            .position(|entry| entry.key.eq_ignore_ascii_case(first))
-        {
+        let index = match entries.iter().position(|entry| entry.key.eq_ignore_ascii_case(first)) {
             Some(index) => index,
             None => {
                 let mut inner = self.map(key.clone());
@@ -198,11 +135,7 @@ impl Builder<'_> {
                     inner.place = self.place(value.clone());
                     inner.spelled = value.clone();
                 }
-                entries.push(Entry {
-                    key: (*first).to_owned(),
-                    key_place: self.place(key.clone()),
-                    node: inner,
-                });
+                entries.push(Entry { key: (*first).to_owned(), key_place: self.place(key.clone()), node: inner });
                 entries.len() - 1
             }
         };
@@ -210,47 +143,23 @@ impl Builder<'_> {
     }
 
     fn credentials(&self, service: &mut Node, span: Range<usize>, user: &str, password: &str) {
-        self.set(
-            service,
-            &["handler", "auth", "username"],
-            span.clone(),
-            span.clone(),
-            user.to_owned(),
-        );
-        self.set(
-            service,
-            &["handler", "auth", "password"],
-            span.clone(),
-            span,
-            password.to_owned(),
-        );
+        self.set(service, &["handler", "auth", "username"], span.clone(), span.clone(), user.to_owned());
+        self.set(service, &["handler", "auth", "password"], span.clone(), span, password.to_owned());
     }
 
-    fn parameter(
-        &self,
-        service: &mut Node,
-        argument: &str,
-        key: &Range<usize>,
-        value: &Range<usize>,
-    ) {
+    fn parameter(&self, service: &mut Node, argument: &str, key: &Range<usize>, value: &Range<usize>) {
         let name = decoded(&argument[key.clone()], true);
         let text = decoded(&argument[value.clone()], true);
         let folded = name.to_lowercase();
         if folded == "auth" {
             // GOST stable reads standard, HEAD URL-safe base64. What is neither becomes a user without a name: refused.
-            let bytes = STANDARD
-                .decode(&text)
-                .or_else(|_| URL_SAFE_NO_PAD.decode(&text))
-                .unwrap_or_default();
+            let bytes = STANDARD.decode(&text).or_else(|_| URL_SAFE_NO_PAD.decode(&text)).unwrap_or_default();
             let pair = String::from_utf8(bytes).unwrap_or_default();
             let (user, password) = pair.split_once(':').unwrap_or((&pair, ""));
             return self.credentials(service, value.clone(), user, password);
         }
         let plain = folded.strip_prefix("tls.").unwrap_or(&folded);
-        if let Some((_, path)) = SERVICE_PARAMETERS
-            .iter()
-            .find(|(parameter, _)| *parameter == plain)
-        {
+        if let Some((_, path)) = SERVICE_PARAMETERS.iter().find(|(parameter, _)| *parameter == plain) {
             return self.set(service, path, key.clone(), value.clone(), text);
         }
         let (section, name) = match name.split_once('.') {

@@ -25,11 +25,7 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(strict: bool) -> Self {
-        Self {
-            strict,
-            diagnostics: Vec::new(),
-            names: Names::default(),
-        }
+        Self { strict, diagnostics: Vec::new(), names: Names::default() }
     }
 
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
@@ -63,15 +59,9 @@ impl<'n> Item<'n> {
     pub(crate) fn elements(&self, cx: &mut Context) -> Vec<Item<'n>> {
         match &self.node.value {
             Value::List(nodes) => (nodes.iter().enumerate())
-                .map(|(index, node)| Item {
-                    path: format!("{}[{index}]", self.path),
-                    node,
-                })
+                .map(|(index, node)| Item { path: format!("{}[{index}]", self.path), node })
                 .collect(),
-            Value::Map(_) => vec![Item {
-                path: format!("{}[0]", self.path),
-                node: self.node,
-            }],
+            Value::Map(_) => vec![Item { path: format!("{}[0]", self.path), node: self.node }],
             other => {
                 cx.push(self.error(format!("expected a list, found {}", other.kind())));
                 Vec::new()

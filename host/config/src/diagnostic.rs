@@ -30,20 +30,12 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error at `place`.
     pub fn error(place: &Place, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Error,
-            message: message.into(),
-            help: None,
-            place: place.clone(),
-        }
+        Self { severity: Severity::Error, message: message.into(), help: None, place: place.clone() }
     }
 
     /// A warning at `place`.
     pub fn warning(place: &Place, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(place, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(place, message) }
     }
 
     /// The same with a hint what to do.
@@ -60,10 +52,7 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        let number = self
-            .place
-            .line_column()
-            .map_or(String::new(), |(line, _)| line.to_string());
+        let number = self.place.line_column().map_or(String::new(), |(line, _)| line.to_string());
         let pad = " ".repeat(number.len().max(1));
         write!(f, "{severity}: {}\n{pad}--> {}", self.message, self.place)?;
         if let Some(Excerpt { line, caret }) = Excerpt::of(&self.place) {
@@ -96,19 +85,13 @@ impl Excerpt {
         let span = place.span()?;
         let text = place.source().text();
         let start = text[..span.start].rfind('\n').map_or(0, |i| i + 1);
-        let end = text[span.start..]
-            .find('\n')
-            .map_or(text.len(), |i| span.start + i);
+        let end = text[span.start..].find('\n').map_or(text.len(), |i| span.start + i);
         let hidden = place.source().hidden(&(start..end));
 
         let mut line: Vec<char> = Vec::new();
         let mut caret: Option<Range<usize>> = None;
         let mut mask: Option<(usize, Range<usize>)> = None;
-        for (at, c) in text[start..end]
-            .trim_end()
-            .char_indices()
-            .map(|(i, c)| (start + i, c))
-        {
+        for (at, c) in text[start..end].trim_end().char_indices().map(|(i, c)| (start + i, c)) {
             let columns = match hidden.iter().position(|range| range.contains(&at)) {
                 None => {
                     line.push(if c.is_control() { ' ' } else { c });
@@ -134,27 +117,17 @@ impl Excerpt {
 
     fn cut(line: &[char], caret: Range<usize>) -> Self {
         if line.len() <= LONG {
-            return Self {
-                line: line.iter().collect(),
-                caret,
-            };
+            return Self { line: line.iter().collect(), caret };
         }
         let from = caret.start.saturating_sub(AROUND);
         let to = line.len().min(caret.start + AROUND);
-        let mut shown: String = if from > 0 {
-            "… ".into()
-        } else {
-            String::new()
-        };
+        let mut shown: String = if from > 0 { "… ".into() } else { String::new() };
         let shift = shown.chars().count();
         shown.extend(&line[from..to]);
         if to < line.len() {
             shown.push_str(" …");
         }
         let start = caret.start - from + shift;
-        Self {
-            line: shown,
-            caret: start..start + caret.len().min(AROUND),
-        }
+        Self { line: shown, caret: start..start + caret.len().min(AROUND) }
     }
 }

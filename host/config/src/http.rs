@@ -93,28 +93,16 @@ pub(crate) fn decode(metadata: Option<&Item<'_>>, cx: &mut Context) -> Option<Ht
     if let Some(item) = object.take("knock") {
         handler.knock = item.names(cx).into_iter().map(|name| name.value).collect();
     }
-    if let Some(realm) = object
-        .take("authBasicRealm")
-        .and_then(|item| header_text(&item, cx))
-    {
+    if let Some(realm) = object.take("authBasicRealm").and_then(|item| header_text(&item, cx)) {
         handler.auth_basic_realm = realm;
     }
-    if let Some(agent) = object
-        .take("proxyAgent")
-        .and_then(|item| header_text(&item, cx))
-    {
+    if let Some(agent) = object.take("proxyAgent").and_then(|item| header_text(&item, cx)) {
         handler.proxy_agent = agent;
     }
     // GOST: 0 means the default for readTimeout, and no limit for idleTimeout.
-    let read_timeout = object
-        .take("readTimeout")
-        .and_then(|item| item.metadata_duration(cx));
-    handler.read_timeout = read_timeout
-        .filter(|timeout| !timeout.is_zero())
-        .unwrap_or(READ_TIMEOUT);
-    let idle_timeout = object
-        .take("idleTimeout")
-        .and_then(|item| item.metadata_duration(cx));
+    let read_timeout = object.take("readTimeout").and_then(|item| item.metadata_duration(cx));
+    handler.read_timeout = read_timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(READ_TIMEOUT);
+    let idle_timeout = object.take("idleTimeout").and_then(|item| item.metadata_duration(cx));
     handler.idle_timeout = idle_timeout.filter(|timeout| !timeout.is_zero());
     object.finish(&METADATA_KEYS, Unknown::Warn, cx);
     Some(handler)
@@ -125,10 +113,7 @@ fn header(item: &Item<'_>, cx: &mut Context) -> Vec<(String, String)> {
     let mut header = Vec::new();
     for (name, value) in item.text_map(cx) {
         if name.is_empty() || !name.chars().all(is_token) || !is_header_value(&value) {
-            cx.push(crate::Diagnostic::error(
-                &value.place,
-                format!("{}: not a valid header", item.path),
-            ));
+            cx.push(crate::Diagnostic::error(&value.place, format!("{}: not a valid header", item.path)));
         } else {
             header.push((name, value.value));
         }
@@ -162,9 +147,7 @@ fn probe_resist(item: &Item<'_>, cx: &mut Context) -> Option<At<ProbeResist>> {
             Some((name, Some(_))) if !name.is_empty() => Ok(ProbeResist::Host(host.to_owned())),
             _ => Err("`host:` takes host and port".to_owned()),
         },
-        Some(("file", path)) => Ok(ProbeResist::File(
-            item.readable(item.in_folder(path), cx)?.value,
-        )),
+        Some(("file", path)) => Ok(ProbeResist::File(item.readable(item.in_folder(path), cx)?.value)),
         _ => Err("expected `code:`, `web:`, `host:` or `file:`".to_owned()),
     };
     match parsed {
@@ -178,11 +161,7 @@ fn probe_resist(item: &Item<'_>, cx: &mut Context) -> Option<At<ProbeResist>> {
 
 /// GOST: a URL without a scheme is `http`.
 fn web(url: &str) -> Result<ProbeResist, String> {
-    let full = if url.contains("://") {
-        url.to_owned()
-    } else {
-        format!("http://{url}")
-    };
+    let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     match HttpUrl::parse(&full) {
         Some(url) if url.is_tls() => Err("`web:` with https is not implemented".to_owned()),
         Some(url) => Ok(ProbeResist::Web(url)),

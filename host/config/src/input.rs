@@ -30,9 +30,7 @@ impl Input {
     pub(crate) fn tree(&self) -> Result<Node, Diagnostic> {
         match self {
             Self::File(path) => yaml::parse(&read(path)?),
-            Self::Text { name, text, folder } => {
-                yaml::parse(&Source::new(name, without_mark(text), folder))
-            }
+            Self::Text { name, text, folder } => yaml::parse(&Source::new(name, without_mark(text), folder)),
             Self::Listen(urls) => Ok(command_line::tree(urls)),
         }
     }

@@ -90,63 +90,47 @@ const NOT_IMPLEMENTED: [&str; 22] = [
 pub fn load(inputs: &[Input], strict: bool) -> Result<Loaded, Vec<Diagnostic>> {
     let mut cx = Context::new(strict);
     let mut config = Config::default();
+    let mut sources = Vec::new();
     for input in inputs {
         match input.tree() {
-            Ok(tree) => decode(&tree, &mut config, &mut cx),
+            Ok(tree) => {
+                decode(&tree, &mut config, &mut cx);
+                sources.push(Arc::clone(tree.place.source()));
+            }
             Err(diagnostic) => cx.push(diagnostic),
         }
+    }
+    if let (true, true, Some(source)) = (cx.diagnostics.is_empty(), config.services.is_empty(), sources.first()) {
+        cx.push(Diagnostic::error(&Place::whole(source), "there is nothing to run: no service is configured"));
     }
     cx.names.check(&mut cx.diagnostics);
     check_addresses(&config.services, &mut cx);
     let mut diagnostics = cx.diagnostics;
     sort(&mut diagnostics);
-    match diagnostics
-        .iter()
-        .any(|diagnostic| diagnostic.severity == Severity::Error)
-    {
+    match diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         true => Err(diagnostics),
-        false => Ok(Loaded {
-            config,
-            warnings: diagnostics,
-        }),
+        false => Ok(Loaded { config, warnings: diagnostics }),
     }
 }
 
 /// Adds what `root` says to `config`.
 fn decode(root: &Node, config: &mut Config, cx: &mut Context) {
     if let tree::Value::Null = root.value {
-        return cx.push(Diagnostic::error(
-            &Place::whole(root.place.source()),
-            "the configuration is empty",
-        ));
+        return cx.push(Diagnostic::error(&Place::whole(root.place.source()), "the configuration is empty"));
     }
-    let root = Item {
-        path: String::new(),
-        node: root,
-    };
+    let root = Item { path: String::new(), node: root };
     let tree::Value::Map(_) = root.node.value else {
-        let message = format!(
-            "expected a mapping with keys such as `services`, found {}",
-            root.node.value.kind()
-        );
+        let message = format!("expected a mapping with keys such as `services`, found {}", root.node.value.kind());
         return cx.push(Diagnostic::error(root.place(), message));
     };
     let Some(mut object) = Object::new(&root, cx) else {
         return;
     };
     if let Some(list) = object.take("services") {
-        config.services.extend(
-            list.elements(cx)
-                .iter()
-                .filter_map(|item| service::decode(item, cx)),
-        );
+        config.services.extend(list.elements(cx).iter().filter_map(|item| service::decode(item, cx)));
     }
     if let Some(list) = object.take("authers") {
-        config.authers.extend(
-            list.elements(cx)
-                .iter()
-                .filter_map(|item| auther::decode(item, cx)),
-        );
+        config.authers.extend(list.elements(cx).iter().filter_map(|item| auther::decode(item, cx)));
     }
     if let Some(log) = object.take("log").and_then(|item| log::decode(&item, cx)) {
         config.log = log;
@@ -157,8 +141,7 @@ fn decode(root: &Node, config: &mut Config, cx: &mut Context) {
 /// Reports services that would listen on the same address.
 fn check_addresses(services: &[Service], cx: &mut Context) {
     for (index, service) in services.iter().enumerate() {
-        let same =
-            |other: &&Service| other.addr.value == service.addr.value && service.addr.port != 0;
+        let same = |other: &&Service| other.addr.value == service.addr.value && service.addr.port != 0;
         if let Some(other) = services[..index].iter().find(same) {
             let message = format!(
                 "service `{}` listens on {} like service `{}`",
@@ -174,13 +157,10 @@ fn sort(diagnostics: &mut [Diagnostic]) {
     let mut sources: Vec<*const Source> = Vec::new();
     diagnostics.sort_by_cached_key(|diagnostic| {
         let source = Arc::as_ptr(diagnostic.place.source());
-        let rank = sources
-            .iter()
-            .position(|known| *known == source)
-            .unwrap_or_else(|| {
-                sources.push(source);
-                sources.len() - 1
-            });
+        let rank = sources.iter().position(|known| *known == source).unwrap_or_else(|| {
+            sources.push(source);
+            sources.len() - 1
+        });
         (rank, diagnostic.place.span().map(|span| span.start))
     });
 }

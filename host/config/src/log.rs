@@ -67,12 +67,8 @@ const NOT_IMPLEMENTED: [&str; 1] = ["rotation"];
 
 pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Log> {
     let mut object = Object::new(item, cx)?;
-    let level = object
-        .take("level")
-        .and_then(|item| item.choice("level", &LEVELS, cx));
-    let format = object
-        .take("format")
-        .and_then(|item| item.choice("format", &FORMATS, cx));
+    let level = object.take("level").and_then(|item| item.choice("level", &LEVELS, cx));
+    let format = object.take("format").and_then(|item| item.choice("format", &FORMATS, cx));
     let output = object.take("output").and_then(|item| item.text(cx));
     object.finish(&NOT_IMPLEMENTED, Unknown::Warn, cx);
     Some(Log {

@@ -72,11 +72,7 @@ enum Type {
     Wasm,
 }
 
-const TYPES: [(&str, Type); 3] = [
-    ("grpc", Type::Grpc),
-    ("http", Type::Http),
-    ("wasm", Type::Wasm),
-];
+const TYPES: [(&str, Type); 3] = [("grpc", Type::Grpc), ("http", Type::Http), ("wasm", Type::Wasm)];
 
 const ON_ERROR: [(&str, OnError); 2] = [("allow", OnError::Allow), ("deny", OnError::Deny)];
 
@@ -100,40 +96,21 @@ const MAX_REPLY: u64 = 4 << 20;
 
 pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Plugin> {
     let mut object = Object::new(item, cx)?;
-    let kind = match object
-        .take("type")
-        .filter(|item| !item.node.value.is_zero())
-    {
+    let kind = match object.take("type").filter(|item| !item.node.value.is_zero()) {
         Some(item) => item.choice("plugin type", &TYPES, cx),
         None => Some(Type::Grpc),
     };
-    let timeout = object
-        .take("timeout")
-        .and_then(|item| item.duration(cx))
-        .filter(|timeout| !timeout.is_zero());
-    let concurrency = object
-        .take("concurrency")
-        .and_then(|item| item.integer(1..=1_000_000, cx));
-    let on_error = object
-        .take("onError")
-        .and_then(|item| item.choice("onError", &ON_ERROR, cx));
-    let max_reply = object
-        .take("maxReply")
-        .and_then(|item| item.size(1 << 10..=1 << 30, cx));
-    let addr = object
-        .take("addr")
-        .filter(|item| !item.node.value.is_zero());
+    let timeout = object.take("timeout").and_then(|item| item.duration(cx)).filter(|timeout| !timeout.is_zero());
+    let concurrency = object.take("concurrency").and_then(|item| item.integer(1..=1_000_000, cx));
+    let on_error = object.take("onError").and_then(|item| item.choice("onError", &ON_ERROR, cx));
+    let max_reply = object.take("maxReply").and_then(|item| item.size(1 << 10..=1 << 30, cx));
+    let addr = object.take("addr").filter(|item| !item.node.value.is_zero());
     if addr.is_none() {
         cx.push(object.error("`addr` is missing"));
     }
     let backing = match kind {
         Some(Type::Wasm) => {
-            refuse(
-                &mut object,
-                &["token", "tls"],
-                "is not for a wasm plugin",
-                cx,
-            );
+            refuse(&mut object, &["token", "tls"], "is not for a wasm plugin", cx);
             wasm::decode(addr.as_ref(), &mut object, cx).map(Backing::Wasm)
         }
         Some(kind) => {
@@ -163,44 +140,20 @@ fn refuse(object: &mut Object<'_>, keys: &[&'static str], why: &str, cx: &mut Co
     }
 }
 
-fn remote(
-    is_http: bool,
-    addr: Option<&Item<'_>>,
-    object: &mut Object<'_>,
-    cx: &mut Context,
-) -> Option<Backing> {
-    let token = object
-        .take("token")
-        .and_then(|item| item.secret(cx))
-        .filter(|token| !token.expose().is_empty());
+fn remote(is_http: bool, addr: Option<&Item<'_>>, object: &mut Object<'_>, cx: &mut Context) -> Option<Backing> {
+    let token = object.take("token").and_then(|item| item.secret(cx)).filter(|token| !token.expose().is_empty());
     let block = object.take("tls");
     let tls = block.as_ref().and_then(|item| tls::decode(item, cx));
     let addr = addr?;
     let (backing, is_plaintext) = if is_http {
         let url = http::url(addr, cx)?;
         let is_plaintext = !url.is_tls();
-        (
-            Backing::Http {
-                addr: addr.at(url),
-                token,
-                tls: tls.clone(),
-            },
-            is_plaintext,
-        )
+        (Backing::Http { addr: addr.at(url), token, tls: tls.clone() }, is_plaintext)
     } else {
-        (
-            Backing::Grpc {
-                addr: addr.at(grpc::target(addr, cx)?),
-                token,
-                tls: tls.clone(),
-            },
-            false,
-        )
+        (Backing::Grpc { addr: addr.at(grpc::target(addr, cx)?), token, tls: tls.clone() }, false)
     };
     match (block, tls) {
-        (Some(block), Some(_)) if is_plaintext => {
-            cx.push(block.warning("has no effect on an `http://` address"))
-        }
+        (Some(block), Some(_)) if is_plaintext => cx.push(block.warning("has no effect on an `http://` address")),
         // GOST never verifies it unless told to.
         (Some(block), Some(tls)) if tls.ca_file.is_none() && !tls.secure => cx.push(
             block

@@ -29,17 +29,8 @@ impl fmt::Debug for Secret {
 }
 
 /// Parts of keys whose values are secrets wherever they stand; lower case.
-const WORDS: [&str; 9] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "token",
-    "authorization",
-    "cookie",
-    "credential",
-    "cipherkey",
-];
+const WORDS: [&str; 9] =
+    ["password", "passwd", "passphrase", "secret", "token", "authorization", "cookie", "credential", "cipherkey"];
 
 /// Keys under which every value is a secret, except names and paths.
 const SECTIONS: [&str; 4] = ["auth", "auths", "config", "env"];
@@ -66,17 +57,10 @@ enum Inside {
 fn collect(node: &Node, text: &str, inside: Inside, found: &mut Vec<Range<usize>>) {
     match &node.value {
         Value::Null => {}
-        Value::List(nodes) => nodes
-            .iter()
-            .for_each(|node| collect(node, text, inside, found)),
+        Value::List(nodes) => nodes.iter().for_each(|node| collect(node, text, inside, found)),
         Value::Map(entries) => {
             for entry in entries {
-                collect(
-                    &entry.node,
-                    text,
-                    below(&entry.key.to_lowercase(), inside),
-                    found,
-                );
+                collect(&entry.node, text, below(&entry.key.to_lowercase(), inside), found);
             }
         }
         Value::Bool(_) | Value::Number(_) | Value::Text(_) if inside != Inside::Open => {
@@ -84,10 +68,7 @@ fn collect(node: &Node, text: &str, inside: Inside, found: &mut Vec<Range<usize>
         }
         Value::Bool(_) | Value::Number(_) | Value::Text(_) => {
             let spelled = text.get(node.spelled.clone()).unwrap_or_default();
-            found.extend(
-                user_info(spelled)
-                    .map(|r| node.spelled.start + r.start..node.spelled.start + r.end),
-            );
+            found.extend(user_info(spelled).map(|r| node.spelled.start + r.start..node.spelled.start + r.end));
         }
     }
 }
@@ -95,11 +76,7 @@ fn collect(node: &Node, text: &str, inside: Inside, found: &mut Vec<Range<usize>
 fn below(key: &str, inside: Inside) -> Inside {
     // A misspelt key is as secret as the one that was meant.
     let misspelt = |word: &str| distance(key, word) <= word.len() / 4;
-    if inside == Inside::Secret
-        || WORDS
-            .iter()
-            .any(|word| key.contains(word) || misspelt(word))
-    {
+    if inside == Inside::Secret || WORDS.iter().any(|word| key.contains(word) || misspelt(word)) {
         Inside::Secret
     } else if SECTIONS[..2].contains(&key) {
         Inside::Credentials

@@ -110,28 +110,21 @@ const HANDLER_KEYS: [&str; 5] = ["chain", "chainGroup", "tls", "limiter", "obser
 const LISTENER_KEYS: [&str; 6] = ["chain", "chainGroup", "auther", "authers", "auth", "tls"];
 
 /// Metadata of the tcp listener that GOST knows and drawspan doesn't implement.
-pub(crate) const TCP_METADATA_KEYS: [&str; 6] = [
-    "mptcp",
-    "reuseport",
-    "keepalive",
-    "keepalive.idle",
-    "keepalive.interval",
-    "keepalive.count",
-];
+pub(crate) const TCP_METADATA_KEYS: [&str; 6] =
+    ["mptcp", "reuseport", "keepalive", "keepalive.idle", "keepalive.interval", "keepalive.count"];
 
 /// Handler types that GOST knows and drawspan doesn't implement.
 pub(crate) const OTHER_HANDLERS: [&str; 31] = [
-    "auto", "http2", "http3", "socks4", "socks4a", "socks5", "socks", "relay", "tunnel", "tcp",
-    "udp", "forward", "rtcp", "rudp", "dns", "red", "redirect", "redu", "router", "tun", "tungo",
-    "tap", "ss", "ssu", "file", "api", "metrics", "sni", "serial", "unix", "sshd",
+    "auto", "http2", "http3", "socks4", "socks4a", "socks5", "socks", "relay", "tunnel", "tcp", "udp", "forward",
+    "rtcp", "rudp", "dns", "red", "redirect", "redu", "router", "tun", "tungo", "tap", "ss", "ssu", "file", "api",
+    "metrics", "sni", "serial", "unix", "sshd",
 ];
 
 /// Listener types that GOST knows and drawspan doesn't implement.
 pub(crate) const OTHER_LISTENERS: [&str; 38] = [
-    "udp", "rtcp", "rudp", "runix", "tls", "mtls", "mtcp", "ws", "wss", "mws", "mwss", "h2", "h2c",
-    "http2", "http3", "wt", "quic", "grpc", "kcp", "pht", "phts", "ssh", "sshd", "dns", "tun",
-    "tungo", "tap", "unix", "red", "redirect", "redu", "serial", "icmp", "icmp6", "ohttp", "otls",
-    "ftcp", "stdio",
+    "udp", "rtcp", "rudp", "runix", "tls", "mtls", "mtcp", "ws", "wss", "mws", "mwss", "h2", "h2c", "http2", "http3",
+    "wt", "quic", "grpc", "kcp", "pht", "phts", "ssh", "sshd", "dns", "tun", "tungo", "tap", "unix", "red", "redirect",
+    "redu", "serial", "icmp", "icmp6", "ohttp", "otls", "ftcp", "stdio",
 ];
 
 pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Service> {
@@ -152,35 +145,21 @@ pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Service> {
     let handler = match object.take("handler") {
         Some(item) => handler(&item, cx),
         None => {
-            cx.push(
-                object
-                    .error("handler type `auto` is not implemented")
-                    .with_help("write `handler: {type: http}`"),
-            );
+            cx.push(object.error("handler type `auto` is not implemented").with_help("write `handler: {type: http}`"));
             None
         }
     };
     let listener = match object.take("listener") {
         Some(item) => listener(&item, cx),
-        None => Some(Listener {
-            kind: ListenerKind::Tcp,
-        }),
+        None => Some(Listener { kind: ListenerKind::Tcp }),
     };
-    let dial_timeout = object
-        .take("metadata")
-        .and_then(|item| metadata(&item, cx))
-        .filter(|timeout| !timeout.is_zero());
+    let dial_timeout =
+        object.take("metadata").and_then(|item| metadata(&item, cx)).filter(|timeout| !timeout.is_zero());
     // Filled by GOST's API in a saved config; means nothing as input.
     object.take("status");
     object.finish(&SERVICE_KEYS, Unknown::Warn, cx);
     let dial_timeout = dial_timeout.unwrap_or(DIAL_TIMEOUT);
-    Some(Service {
-        name: name?,
-        addr: addr?,
-        handler: handler?,
-        listener: listener?,
-        dial_timeout,
-    })
+    Some(Service { name: name?, addr: addr?, handler: handler?, listener: listener?, dial_timeout })
 }
 
 fn listen_addr(item: &Item<'_>, cx: &mut Context) -> Option<At<ListenAddr>> {
@@ -189,23 +168,15 @@ fn listen_addr(item: &Item<'_>, cx: &mut Context) -> Option<At<ListenAddr>> {
     if addr.is_none() {
         let error = item.error("not an address to listen on");
         let is_port = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let example = if is_port {
-            format!("`:{text}`")
-        } else {
-            "`:8080` or `127.0.0.1:8080`".to_owned()
-        };
-        cx.push(error.with_help(format!(
-            "write {example}; a range of ports can't be used here"
-        )));
+        let example = if is_port { format!("`:{text}`") } else { "`:8080` or `127.0.0.1:8080`".to_owned() };
+        cx.push(error.with_help(format!("write {example}; a range of ports can't be used here")));
     }
     addr.map(|addr| item.at(addr))
 }
 
 fn metadata(item: &Item<'_>, cx: &mut Context) -> Option<Duration> {
     let mut object = Object::new(item, cx)?;
-    let dial_timeout = object
-        .take("dialTimeout")
-        .and_then(|item| item.metadata_duration(cx));
+    let dial_timeout = object.take("dialTimeout").and_then(|item| item.metadata_duration(cx));
     object.finish(&METADATA_KEYS, Unknown::Warn, cx);
     dial_timeout
 }
@@ -215,11 +186,7 @@ fn handler(item: &Item<'_>, cx: &mut Context) -> Option<Handler> {
     let is_http = match object.take("type") {
         Some(item) => is_type(&item, "handler", "http", &OTHER_HANDLERS, cx),
         None => {
-            cx.push(
-                object
-                    .error("handler type `auto` is not implemented")
-                    .with_help("write `type: http`"),
-            );
+            cx.push(object.error("handler type `auto` is not implemented").with_help("write `type: http`"));
             false
         }
     };
@@ -228,11 +195,7 @@ fn handler(item: &Item<'_>, cx: &mut Context) -> Option<Handler> {
         let Some(item) = object.take_guard(key, cx) else {
             continue;
         };
-        let names = if key == "auther" {
-            item.name(cx).into_iter().collect::<Vec<_>>()
-        } else {
-            item.names(cx)
-        };
+        let names = if key == "auther" { item.name(cx).into_iter().collect::<Vec<_>>() } else { item.names(cx) };
         // A value such as `","` isn't empty, but asks nobody either.
         if names.is_empty() && matches!(item.node.value, Value::Text(_) | Value::List(_)) {
             cx.push(item.error("names no auther"));
@@ -247,22 +210,11 @@ fn handler(item: &Item<'_>, cx: &mut Context) -> Option<Handler> {
         cx.push(auth.warning("ignored, since an auther is named"));
     }
     let auth = auth.and_then(|item| auther::credentials(&item, &["file"], cx));
-    let retries = object
-        .take("retries")
-        .and_then(|item| item.integer(0..=1000, cx));
+    let retries = object.take("retries").and_then(|item| item.integer(0..=1000, cx));
     let metadata = object.take("metadata");
-    let http = if is_http {
-        http::decode(metadata.as_ref(), cx)
-    } else {
-        None
-    };
+    let http = if is_http { http::decode(metadata.as_ref(), cx) } else { None };
     object.finish(&HANDLER_KEYS, Unknown::Warn, cx);
-    Some(Handler {
-        kind: HandlerKind::Http(http?),
-        authers,
-        auth,
-        retries: retries.unwrap_or(0),
-    })
+    Some(Handler { kind: HandlerKind::Http(http?), authers, auth, retries: retries.unwrap_or(0) })
 }
 
 fn listener(item: &Item<'_>, cx: &mut Context) -> Option<Listener> {
@@ -274,9 +226,7 @@ fn listener(item: &Item<'_>, cx: &mut Context) -> Option<Listener> {
         metadata.finish(&TCP_METADATA_KEYS, Unknown::Warn, cx);
     }
     object.finish(&LISTENER_KEYS, Unknown::Warn, cx);
-    is_tcp.then_some(Listener {
-        kind: ListenerKind::Tcp,
-    })
+    is_tcp.then_some(Listener { kind: ListenerKind::Tcp })
 }
 
 /// Whether the type is `known`, the only one there is so far; reports any other. GOST compares types with case.

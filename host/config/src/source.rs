@@ -18,11 +18,7 @@ pub struct Source {
 
 impl Source {
     /// `name` is what diagnostics call the source; relative paths in `text` are resolved against `folder`.
-    pub(crate) fn new(
-        name: impl Into<String>,
-        text: impl Into<String>,
-        folder: &Path,
-    ) -> Arc<Self> {
+    pub(crate) fn new(name: impl Into<String>, text: impl Into<String>, folder: &Path) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
             text: text.into(),
@@ -68,20 +64,12 @@ impl Source {
         let Some(secrets) = self.secrets.get() else {
             // Nobody knows which values are secrets in a text that could not be parsed.
             let value = after_key(&self.text[line.clone()]);
-            return value
-                .map(|r| line.start + r.start..line.start + r.end)
-                .into_iter()
-                .collect();
+            return value.map(|r| line.start + r.start..line.start + r.end).into_iter().collect();
         };
         let here = |r: &&Range<usize>| r.start < line.end && line.start < r.end;
         let mut hidden: Vec<_> = secrets.iter().filter(here).cloned().collect();
         // A comment beside a secret may well be another one.
-        if let Some(last) = hidden
-            .iter()
-            .map(|r| r.end)
-            .max()
-            .filter(|last| *last < line.end)
-        {
+        if let Some(last) = hidden.iter().map(|r| r.end).max().filter(|last| *last < line.end) {
             let comment = self.text[last..line.end].find(" #");
             hidden.extend(comment.map(|i| last + i + 1..line.end));
         }
@@ -91,10 +79,7 @@ impl Source {
 
 /// All of a line but the key it starts with, if it starts with one.
 fn after_key(line: &str) -> Option<Range<usize>> {
-    let is_key = |key: &str| {
-        key.chars()
-            .all(|c| c.is_ascii_alphanumeric() || " _.-\"{[".contains(c))
-    };
+    let is_key = |key: &str| key.chars().all(|c| c.is_ascii_alphanumeric() || " _.-\"{[".contains(c));
     let rest = match line.split_once(':') {
         Some((key, rest)) if is_key(key) && (rest.is_empty() || rest.starts_with(' ')) => rest,
         _ => line,
@@ -106,9 +91,7 @@ fn after_key(line: &str) -> Option<Range<usize>> {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -124,18 +107,12 @@ impl Place {
     pub(crate) fn new(source: &Arc<Source>, span: Range<usize>) -> Self {
         let start = source.text.floor_char_boundary(span.start);
         let end = source.text.floor_char_boundary(span.end.max(start));
-        Self {
-            source: Arc::clone(source),
-            span: Some(start..end),
-        }
+        Self { source: Arc::clone(source), span: Some(start..end) }
     }
 
     /// The source itself, for what has no line: an unreadable or empty file.
     pub(crate) fn whole(source: &Arc<Source>) -> Self {
-        Self {
-            source: Arc::clone(source),
-            span: None,
-        }
+        Self { source: Arc::clone(source), span: None }
     }
 
     /// The source this place is in.
@@ -153,10 +130,7 @@ impl Place {
         let span = self.span.as_ref()?;
         let before = &self.source.text[..span.start];
         let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        Some((
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        ))
+        Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
     }
 }
 

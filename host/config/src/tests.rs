@@ -4,11 +4,7 @@ use std::time::Duration;
 use super::*;
 
 fn text(text: &str) -> Input {
-    Input::Text {
-        name: "test.yaml".into(),
-        text: text.into(),
-        folder: "tests/good".into(),
-    }
+    Input::Text { name: "test.yaml".into(), text: text.into(), folder: "tests/good".into() }
 }
 
 fn good(input: Input) -> Config {
@@ -23,135 +19,57 @@ fn messages(inputs: &[Input], strict: bool) -> Vec<String> {
         Ok(loaded) => loaded.warnings,
         Err(diagnostics) => diagnostics,
     };
-    diagnostics
-        .into_iter()
-        .map(|diagnostic| format!("{:?} {}", diagnostic.severity, diagnostic.message))
-        .collect()
+    diagnostics.into_iter().map(|diagnostic| format!("{:?} {}", diagnostic.severity, diagnostic.message)).collect()
 }
 
 #[test]
 fn every_key_arrives() {
     let config = good(Input::File("tests/good/everything.yaml".into()));
-    let log = Log {
-        level: LogLevel::Debug,
-        format: LogFormat::Text,
-        output: LogOutput::Stdout,
-    };
+    let log = Log { level: LogLevel::Debug, format: LogFormat::Text, output: LogOutput::Stdout };
     assert_eq!(config.log, log);
 
-    let [first, second] = &config.services[..] else {
-        panic!("{:?}", config.services)
-    };
-    assert_eq!(
-        (first.name.as_str(), first.addr.to_string().as_str()),
-        ("1", "[::1]:8080")
-    );
-    assert_eq!(
-        first
-            .handler
-            .authers
-            .iter()
-            .map(|name| name.as_str())
-            .collect::<Vec<_>>(),
-        ["users", "wasm"]
-    );
-    assert_eq!(
-        (first.handler.retries, first.dial_timeout),
-        (2, Duration::from_secs(3))
-    );
+    let [first, second] = &config.services[..] else { panic!("{:?}", config.services) };
+    assert_eq!((first.name.as_str(), first.addr.to_string().as_str()), ("1", "[::1]:8080"));
+    assert_eq!(first.handler.authers.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["users", "wasm"]);
+    assert_eq!((first.handler.retries, first.dial_timeout), (2, Duration::from_secs(3)));
     let HandlerKind::Http(http) = &first.handler.kind;
     assert_eq!(http.header, [("X-Proxy".to_owned(), "drawspan".to_owned())]);
     assert_eq!(http.probe_resist.as_deref(), Some(&ProbeResist::Code(404)));
     assert_eq!(http.knock, ["a.example.com", "b.example.com"]);
-    assert_eq!(
-        (http.auth_basic_realm.as_str(), http.proxy_agent.as_str()),
-        ("realm", "agent")
-    );
-    assert_eq!(
-        (http.read_timeout, http.idle_timeout),
-        (Duration::from_secs(5), Some(Duration::from_secs(90)))
-    );
-    assert_eq!(
-        second
-            .handler
-            .auth
-            .as_ref()
-            .map(|auth| auth.password.expose()),
-        Some("hunter2")
-    );
+    assert_eq!((http.auth_basic_realm.as_str(), http.proxy_agent.as_str()), ("realm", "agent"));
+    assert_eq!((http.read_timeout, http.idle_timeout), (Duration::from_secs(5), Some(Duration::from_secs(90))));
+    assert_eq!(second.handler.auth.as_ref().map(|auth| auth.password.expose()), Some("hunter2"));
     assert_eq!(second.dial_timeout, Duration::from_secs(15));
 
-    let [users, http, wasm] = &config.authers[..] else {
-        panic!("{:?}", config.authers)
-    };
-    let AutherKind::Users(users) = &users.kind else {
-        panic!("{users:?}")
-    };
-    assert_eq!(
-        (users[0].username.as_str(), users[0].password.expose()),
-        ("alice", "hunter2")
-    );
-    let AutherKind::Plugin(http) = &http.kind else {
-        panic!("{http:?}")
-    };
-    assert_eq!(
-        (http.timeout, http.on_error, http.concurrency),
-        (Duration::from_secs(10), Some(OnError::Deny), 1024)
-    );
-    let Backing::Http {
-        addr,
-        token,
-        tls: None,
-    } = &http.backing
-    else {
-        panic!("{http:?}")
-    };
-    assert_eq!(
-        addr.expose().as_str(),
-        "http://u:hunter2@127.0.0.1:8000/auth"
-    );
+    let [users, http, wasm] = &config.authers[..] else { panic!("{:?}", config.authers) };
+    let AutherKind::Users(users) = &users.kind else { panic!("{users:?}") };
+    assert_eq!((users[0].username.as_str(), users[0].password.expose()), ("alice", "hunter2"));
+    let AutherKind::Plugin(http) = &http.kind else { panic!("{http:?}") };
+    assert_eq!((http.timeout, http.on_error, http.concurrency), (Duration::from_secs(10), Some(OnError::Deny), 1024));
+    let Backing::Http { addr, token, tls: None } = &http.backing else { panic!("{http:?}") };
+    assert_eq!(addr.expose().as_str(), "http://u:hunter2@127.0.0.1:8000/auth");
     assert_eq!(addr.to_string(), "http://127.0.0.1:8000/auth");
     assert_eq!(token.as_ref().map(Secret::expose), Some("hunter2"));
-    let AutherKind::Plugin(wasm) = &wasm.kind else {
-        panic!("{wasm:?}")
-    };
-    assert_eq!(
-        (wasm.timeout, wasm.max_reply, wasm.concurrency),
-        (Duration::from_millis(50), 65536, 64)
-    );
-    let Backing::Wasm(wasm) = &wasm.backing else {
-        panic!("{wasm:?}")
-    };
+    let AutherKind::Plugin(wasm) = &wasm.kind else { panic!("{wasm:?}") };
+    assert_eq!((wasm.timeout, wasm.max_reply, wasm.concurrency), (Duration::from_millis(50), 65536, 64));
+    let Backing::Wasm(wasm) = &wasm.backing else { panic!("{wasm:?}") };
     assert_eq!(wasm.file.value, PathBuf::from("tests/good/component.wasm"));
-    assert_eq!(
-        (wasm.instance, wasm.instances, wasm.min_instances),
-        (Instance::Fresh, 4, 2)
-    );
+    assert_eq!((wasm.instance, wasm.instances, wasm.min_instances), (Instance::Fresh, 4, 2));
     assert_eq!((wasm.max_calls, wasm.memory), (Some(1000), 16 << 20));
     assert_eq!(wasm.sha256.as_ref().map(|digest| digest[1]), Some(0x23));
-    let expected = [
-        ("Users", "gost:hunter2"),
-        ("version", "1.10"),
-        ("debug", "true"),
-    ];
-    assert_eq!(
-        wasm.config,
-        expected.map(|(key, value)| (key.to_owned(), Secret::new(value)))
-    );
+    let expected = [("Users", "gost:hunter2"), ("version", "1.10"), ("debug", "true")];
+    assert_eq!(wasm.config, expected.map(|(key, value)| (key.to_owned(), Secret::new(value))));
     assert_eq!(wasm.env, [("KEY".to_owned(), Secret::new("hunter2"))]);
 }
 
 #[test]
 fn places_survive_to_the_caller() {
     let config = good(text(
-        "authers:\n- name: é\n  plugin: {type: wasm, addr: component.wasm}\n",
+        "authers:\n- name: é\n  plugin: {type: wasm, addr: component.wasm}\n\
+         services: [{name: s, addr: ':0', handler: {type: http}}]\n",
     ));
-    let AutherKind::Plugin(plugin) = &config.authers[0].kind else {
-        panic!()
-    };
-    let Backing::Wasm(wasm) = &plugin.backing else {
-        panic!()
-    };
+    let AutherKind::Plugin(plugin) = &config.authers[0].kind else { panic!() };
+    let Backing::Wasm(wasm) = &plugin.backing else { panic!() };
     let diagnostic = Diagnostic::error(&wasm.file.place, "no such module").with_help("try another");
     let expected = "\
 error: no such module
@@ -165,77 +83,45 @@ error: no such module
 
 #[test]
 fn lists_of_several_inputs_are_joined_and_the_last_log_wins() {
-    let service =
-        |name: &str| format!("{{services: [{{name: {name}, addr: ':0', handler: {{type: http}}}}]");
-    let first = text(&format!(
-        "{}, log: {{level: debug, format: text}}}}",
-        service("a")
-    ));
+    let service = |name: &str| format!("{{services: [{{name: {name}, addr: ':0', handler: {{type: http}}}}]");
+    let first = text(&format!("{}, log: {{level: debug, format: text}}}}", service("a")));
     let second = text(&format!("{}, log: {{level: warn}}}}", service("b")));
     let config = load(&[first.clone(), second], true).map(|loaded| loaded.config);
     let config = config.unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}"));
     assert_eq!(config.services.len(), 2);
-    assert_eq!(
-        (config.log.level, config.log.format),
-        (LogLevel::Warn, LogFormat::Json)
-    );
-    assert_eq!(
-        messages(&[first.clone(), first], false),
-        ["Error duplicate service name `a`, first at test.yaml:1:20"]
-    );
+    assert_eq!((config.log.level, config.log.format), (LogLevel::Warn, LogFormat::Json));
+    assert_eq!(messages(&[first.clone(), first], false), ["Error duplicate service name `a`, first at test.yaml:1:20"]);
 }
 
 #[test]
 fn a_faulty_auther_still_has_its_name() {
     let yaml = "services: [{name: a, addr: ':1', handler: {type: http, auther: x}}]\nauthers: [{name: x, plugin: {}}]";
-    assert_eq!(
-        messages(&[text(yaml)], false),
-        ["Error authers[0].plugin: `addr` is missing"]
-    );
+    assert_eq!(messages(&[text(yaml)], false), ["Error authers[0].plugin: `addr` is missing"]);
 }
 
 #[test]
 fn a_list_of_nothing_is_no_auther() {
     for authers in ["','", "['']", "['', null]"] {
-        let yaml = format!(
-            "services: [{{name: a, addr: ':1', handler: {{type: http, authers: {authers}}}}}]"
-        );
+        let yaml = format!("services: [{{name: a, addr: ':1', handler: {{type: http, authers: {authers}}}}}]");
         assert!(load(&[text(&yaml)], false).is_err(), "{authers}");
     }
 }
 
 #[test]
 fn strict_makes_unknown_keys_errors() {
-    assert_eq!(
-        messages(&[text("x-anchors: 1")], false),
-        ["Warning x-anchors: unknown key"]
-    );
-    assert_eq!(
-        messages(&[text("x-anchors: 1")], true),
-        ["Error x-anchors: unknown key"]
-    );
+    assert_eq!(messages(&[text("x-anchors: 1")], false), ["Warning x-anchors: unknown key"]);
+    assert_eq!(messages(&[text("x-anchors: 1")], true), ["Error x-anchors: unknown key"]);
 }
 
 #[test]
 fn an_unreadable_file_is_an_error_like_any_other() {
-    let inputs = [
-        Input::File("tests/nowhere.yaml".into()),
-        text("x-anchors: 1"),
-    ];
-    let [first, second] = &messages(&inputs, false)[..] else {
-        panic!()
-    };
-    assert!(
-        first.starts_with("Error can't read the configuration: "),
-        "{first}"
-    );
+    let inputs = [Input::File("tests/nowhere.yaml".into()), text("x-anchors: 1")];
+    let [first, second] = &messages(&inputs, false)[..] else { panic!() };
+    assert!(first.starts_with("Error can't read the configuration: "), "{first}");
     assert_eq!(second, "Warning x-anchors: unknown key");
 }
 
 #[test]
 fn a_byte_order_mark_is_skipped() {
-    assert_eq!(
-        messages(&[text("\u{feff}a: 1")], false),
-        ["Warning a: unknown key"]
-    );
+    assert_eq!(messages(&[text("\u{feff}a: 1")], false), ["Warning a: unknown key"]);
 }

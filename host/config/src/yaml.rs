@@ -23,11 +23,10 @@ pub(crate) fn parse(source: &Arc<Source>) -> Result<Node, Diagnostic> {
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
         with_snippet: false,
     };
-    let parsed: Spanned<Raw> = serde_saphyr::from_str_with_options(source.text(), options)
-        .map_err(|error| diagnostic(&error, source))?;
-    let root = node(parsed, source).map_err(|place| {
-        Diagnostic::error(&place, "a key must be text, not a list or a mapping")
-    })?;
+    let parsed: Spanned<Raw> =
+        serde_saphyr::from_str_with_options(source.text(), options).map_err(|error| diagnostic(&error, source))?;
+    let root = node(parsed, source)
+        .map_err(|place| Diagnostic::error(&place, "a key must be text, not a list or a mapping"))?;
     source.hide(secret::ranges(&root, source.text()));
     Ok(root)
 }
@@ -54,16 +53,10 @@ fn span(location: Location, text: &str) -> Range<usize> {
     let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let start = location.span().byte_offset().map_or_else(
         || {
-            let line_start: usize = text
-                .split_inclusive('\n')
-                .take(number(location.line()).saturating_sub(1))
-                .map(str::len)
-                .sum();
+            let line_start: usize =
+                text.split_inclusive('\n').take(number(location.line()).saturating_sub(1)).map(str::len).sum();
             let column = number(location.column()).saturating_sub(1);
-            let within = text[line_start..]
-                .char_indices()
-                .nth(column)
-                .map_or(text.len() - line_start, |(i, _)| i);
+            let within = text[line_start..].char_indices().nth(column).map_or(text.len() - line_start, |(i, _)| i);
             line_start + within
         },
         number,
@@ -75,32 +68,18 @@ fn span(location: Location, text: &str) -> Range<usize> {
 fn node(raw: Spanned<Raw>, source: &Arc<Source>) -> Result<Node, Place> {
     let text = source.text();
     let place = Place::new(source, span(raw.referenced, text));
-    let spelled = Place::new(source, span(raw.defined, text))
-        .span()
-        .unwrap_or_default();
+    let spelled = Place::new(source, span(raw.defined, text)).span().unwrap_or_default();
     let value = match raw.value {
         Raw::Null => Value::Null,
         Raw::Bool(value) => Value::Bool(value),
         Raw::Number => Value::Number(text[spelled.clone()].to_owned()),
         Raw::Text(value) => Value::Text(value),
-        Raw::List(nodes) => Value::List(
-            nodes
-                .into_iter()
-                .map(|raw| node(raw, source))
-                .collect::<Result<_, _>>()?,
-        ),
-        Raw::Map(entries) => Value::Map(
-            entries
-                .into_iter()
-                .map(|(key, value)| entry(key, value, source))
-                .collect::<Result<_, _>>()?,
-        ),
+        Raw::List(nodes) => Value::List(nodes.into_iter().map(|raw| node(raw, source)).collect::<Result<_, _>>()?),
+        Raw::Map(entries) => {
+            Value::Map(entries.into_iter().map(|(key, value)| entry(key, value, source)).collect::<Result<_, _>>()?)
+        }
     };
-    Ok(Node {
-        value,
-        place,
-        spelled,
-    })
+    Ok(Node { value, place, spelled })
 }
 
 fn entry(key: Spanned<Raw>, value: Spanned<Raw>, source: &Arc<Source>) -> Result<Entry, Place> {
@@ -111,11 +90,7 @@ fn entry(key: Spanned<Raw>, value: Spanned<Raw>, source: &Arc<Source>) -> Result
         Value::Null => String::new(),
         Value::List(_) | Value::Map(_) => return Err(key.place),
     };
-    Ok(Entry {
-        key: text,
-        key_place: key.place,
-        node: node(value, source)?,
-    })
+    Ok(Entry { key: text, key_place: key.place, node: node(value, source)? })
 }
 
 /// What the library reports for a value.

@@ -12,25 +12,15 @@ const SECRET: &str = "hunter2";
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let is_input = |path: &PathBuf| path.extension().is_some_and(|e| e == "yaml" || e == "json");
-    let folder = fs::read_dir(Path::new("tests").join(folder))
-        .into_iter()
-        .flatten();
-    let mut files: Vec<PathBuf> = folder
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(is_input)
-        .collect();
+    let folder = fs::read_dir(Path::new("tests").join(folder)).into_iter().flatten();
+    let mut files: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).filter(is_input).collect();
     files.sort();
     assert!(!files.is_empty());
     files
 }
 
 fn render(diagnostics: &[Diagnostic]) -> String {
-    diagnostics
-        .iter()
-        .map(|diagnostic| format!("{diagnostic}\n"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n")).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -42,11 +32,7 @@ fn bad_configurations_say_what_is_wrong() {
             Ok(Loaded { warnings, .. }) => render(warnings),
             Err(diagnostics) => render(diagnostics),
         };
-        assert!(
-            !rendered.contains(SECRET),
-            "{} shows a secret:\n{rendered}",
-            path.display()
-        );
+        assert!(!rendered.contains(SECRET), "{} shows a secret:\n{rendered}", path.display());
         assert!(!rendered.is_empty(), "{} has nothing wrong", path.display());
         let golden = path.with_extension("stderr");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -62,11 +48,7 @@ fn bad_configurations_say_what_is_wrong() {
 fn good_configurations_load() {
     for path in files("good") {
         match load(&[Input::File(path.clone())], true) {
-            Ok(loaded) => assert!(
-                !format!("{:?}", loaded.config).contains(SECRET),
-                "{}",
-                path.display()
-            ),
+            Ok(loaded) => assert!(!format!("{:?}", loaded.config).contains(SECRET), "{}", path.display()),
             Err(diagnostics) => panic!("{}:\n{}", path.display(), render(&diagnostics)),
         }
     }
@@ -77,10 +59,7 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % bound
     }
 }
@@ -88,24 +67,14 @@ impl Random {
 fn load_and_render(text: &[u8]) {
     let text = String::from_utf8_lossy(text).into_owned();
     let inputs = [
-        Input::Text {
-            name: "mutant".into(),
-            text: text.clone(),
-            folder: "tests/good".into(),
-        },
-        Input::Listen(vec![
-            text.lines().next_back().unwrap_or_default().to_owned(),
-        ]),
+        Input::Text { name: "mutant".into(), text: text.clone(), folder: "tests/good".into() },
+        Input::Listen(vec![text.lines().next_back().unwrap_or_default().to_owned()]),
     ];
     for input in inputs {
         match load(&[input], false) {
             Ok(loaded) => drop(render(&loaded.warnings)),
             Err(diagnostics) => {
-                assert!(
-                    diagnostics
-                        .iter()
-                        .any(|diagnostic| diagnostic.severity == Severity::Error)
-                );
+                assert!(diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error));
                 drop(render(&diagnostics));
             }
         }

@@ -61,15 +61,13 @@ impl Gateway {
                     let users = users.iter().map(|user| (user.username.clone(), user.password.expose().to_owned()));
                     boxed(UserTable::new(users))
                 }
-                AutherKind::Plugin(plugin) => {
-                    match plugins.load::<AuthenticationRequest>(&auther.name, plugin).await {
-                        Ok(client) => boxed(client),
-                        Err(error) => {
-                            errors.push(error);
-                            continue;
-                        }
+                AutherKind::Plugin(plugin) => match plugins.load::<AuthenticationRequest>(&auther.name, plugin).await {
+                    Ok(client) => boxed(client),
+                    Err(error) => {
+                        errors.push(error);
+                        continue;
                     }
-                }
+                },
             };
             authers.insert(auther.name.value.clone(), plugin);
         }
@@ -91,9 +89,8 @@ impl Gateway {
         let sids = Arc::new(Sids::new());
         let mut services = Vec::with_capacity(self.services.len());
         for Ready { name, addr, handler } in self.services {
-            let listener = TcpListener::bind(&addr)
-                .await
-                .map_err(|source| BindError { service: Arc::clone(&name), source })?;
+            let listener =
+                TcpListener::bind(&addr).await.map_err(|source| BindError { service: Arc::clone(&name), source })?;
             services.push(Serving { name, listener, handler: Arc::new(handler), sids: Arc::clone(&sids) });
         }
         Ok(Bound { services })
@@ -136,9 +133,7 @@ fn ready(service: &Service, authers: &Authers) -> Result<Ready, Diagnostic> {
     let settings = http::Settings {
         headers: handler.header.clone(),
         probe_resist: match &handler.probe_resist {
-            Some(resist) => Some(
-                probe_resist(resist).map_err(|reason| Diagnostic::error(&resist.place, reason))?,
-            ),
+            Some(resist) => Some(probe_resist(resist).map_err(|reason| Diagnostic::error(&resist.place, reason))?),
             None => None,
         },
         knock: handler.knock.clone(),

@@ -28,7 +28,11 @@ impl Plugins {
     }
 
     /// Makes ready a plugin that answers `C` under the name `name`.
-    pub(crate) async fn load<C: PluginCall>(&mut self, name: &str, plugin: &Plugin) -> Result<PluginClient, Diagnostic> {
+    pub(crate) async fn load<C: PluginCall>(
+        &mut self,
+        name: &str,
+        plugin: &Plugin,
+    ) -> Result<PluginClient, Diagnostic> {
         let name: Arc<str> = name.into();
         let settings = PluginSettings {
             name: Arc::clone(&name),
@@ -78,8 +82,8 @@ impl Plugins {
         if let Some(engine) = &self.engine {
             return Ok(engine.clone());
         }
-        let engine = Engine::new(self.cache.clone())
-            .map_err(|error| Diagnostic::error(&wasm.file.place, error.to_string()))?;
+        let engine =
+            Engine::new(self.cache.clone()).map_err(|error| Diagnostic::error(&wasm.file.place, error.to_string()))?;
         Ok(self.engine.insert(engine).clone())
     }
 }

@@ -29,9 +29,7 @@ impl Plugin<AuthenticationRequest> for UserTable {
         &self,
         call: Arc<AuthenticationRequest>,
     ) -> Result<<AuthenticationRequest as Call>::Reply, CallError> {
-        Ok(self
-            .accepts(&call.username, &call.password)
-            .then(|| Identity { client_id: call.username.clone() }))
+        Ok(self.accepts(&call.username, &call.password).then(|| Identity { client_id: call.username.clone() }))
     }
 }
 

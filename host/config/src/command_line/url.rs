@@ -25,8 +25,7 @@ impl Url {
             Some(end) if text[..end].chars().all(is_scheme) => (0..end, end + 3),
             _ => (0..0, 0),
         };
-        let find =
-            |from: usize, what: &[char]| text[from..].find(what).map_or(text.len(), |i| from + i);
+        let find = |from: usize, what: &[char]| text[from..].find(what).map_or(text.len(), |i| from + i);
         let end = find(start, &['/', '?']);
         let (user_info, host) = match text[start..end].rfind('@') {
             Some(at) => (Some(start..start + at), start + at + 1..end),
@@ -39,40 +38,23 @@ impl Url {
             let to = find(from, &['&']);
             let equals = text[from..to].find('=').map(|i| from + i);
             if from < to {
-                query.push((
-                    from..equals.unwrap_or(to),
-                    equals.map_or(to..to, |i| i + 1..to),
-                ));
+                query.push((from..equals.unwrap_or(to), equals.map_or(to..to, |i| i + 1..to)));
             }
             from = to + 1;
         }
-        Self {
-            scheme,
-            user_info,
-            host,
-            path,
-            query,
-        }
+        Self { scheme, user_info, host, path, query }
     }
 
     /// What must not be shown: passwords, wherever the user meant them to be.
     pub(super) fn secrets(&self, text: &str) -> Vec<Range<usize>> {
-        let start = self
-            .user_info
-            .as_ref()
-            .map_or(self.host.start, |user_info| user_info.start);
+        let start = self.user_info.as_ref().map_or(self.host.start, |user_info| user_info.start);
         let mut secrets = Vec::new();
         // A raw `/` or `?` in a password ends the host too early, so look for the last `@` of all.
         if let Some(at) = text[start..].rfind('@') {
-            let password = text[start..start + at]
-                .find(':')
-                .map_or(0, |colon| colon + 1);
+            let password = text[start..start + at].find(':').map_or(0, |colon| colon + 1);
             secrets.push(start + password..start + at);
         }
-        let hidden = self
-            .query
-            .iter()
-            .filter(|(key, _)| crate::secret::is_secret(&decoded(&text[key.clone()], true)));
+        let hidden = self.query.iter().filter(|(key, _)| crate::secret::is_secret(&decoded(&text[key.clone()], true)));
         secrets.extend(hidden.map(|(_, value)| value.clone()));
         secrets
     }

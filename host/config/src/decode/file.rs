@@ -16,12 +16,10 @@ impl Item<'_> {
     /// Reports a `path` that isn't a readable file.
     pub(crate) fn readable(&self, path: PathBuf, cx: &mut Context) -> Option<At<PathBuf>> {
         // Opening a pipe would wait for its other end, so look before.
-        let opened = path
-            .metadata()
-            .and_then(|metadata| match metadata.is_file() {
-                true => File::open(&path).map(drop),
-                false => Err(io::Error::other("not a file")),
-            });
+        let opened = path.metadata().and_then(|metadata| match metadata.is_file() {
+            true => File::open(&path).map(drop),
+            false => Err(io::Error::other("not a file")),
+        });
         match opened {
             Ok(()) => Some(self.at(path)),
             Err(error) => {

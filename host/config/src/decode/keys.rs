@@ -37,10 +37,7 @@ fn tolerance(key: &str) -> usize {
 }
 
 /// The known key that `key` (in lower case) was probably meant to be.
-pub(crate) fn nearest(
-    key: &str,
-    known: impl Iterator<Item = &'static str>,
-) -> Option<&'static str> {
+pub(crate) fn nearest(key: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     known
         .map(|candidate| (distance(key, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= tolerance(candidate))

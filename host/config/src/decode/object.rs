@@ -39,21 +39,13 @@ impl<'n> Object<'n> {
         for entry in entries {
             let folded = entry.key.to_lowercase();
             if let Some((_, first)) = rest.iter().find(|(key, _)| *key == folded) {
-                let message = format!(
-                    "{}: duplicate key `{}`, first at {}",
-                    item.path, entry.key, first.key_place
-                );
+                let message = format!("{}: duplicate key `{}`, first at {}", item.path, entry.key, first.key_place);
                 cx.push(Diagnostic::error(&entry.key_place, message));
             } else {
                 rest.push((folded, entry));
             }
         }
-        Some(Self {
-            path: item.path.clone(),
-            place: item.place(),
-            rest,
-            known: Vec::new(),
-        })
+        Some(Self { path: item.path.clone(), place: item.place(), rest, known: Vec::new() })
     }
 
     /// Where the mapping stands.
@@ -63,11 +55,7 @@ impl<'n> Object<'n> {
 
     /// The path of `key` in this mapping.
     pub(crate) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// An error about the mapping as a whole.
@@ -82,20 +70,13 @@ impl<'n> Object<'n> {
         let index = self.rest.iter().position(|(key, _)| *key == folded)?;
         let (_, entry) = self.rest.remove(index);
         let present = !matches!(entry.node.value, Value::Null);
-        present.then(|| Item {
-            path: self.path_of(key),
-            node: &entry.node,
-        })
+        present.then(|| Item { path: self.path_of(key), node: &entry.node })
     }
 
     /// As [`Object::take`], for a key whose emptiness opens what it should guard.
     pub(crate) fn take_guard(&mut self, key: &'static str, cx: &mut Context) -> Option<Item<'n>> {
         let folded = key.to_lowercase();
-        if let Some((_, entry)) = self
-            .rest
-            .iter()
-            .find(|(key, entry)| *key == folded && is_empty(&entry.node))
-        {
+        if let Some((_, entry)) = self.rest.iter().find(|(key, entry)| *key == folded && is_empty(&entry.node)) {
             let message = format!("{} is empty and so guards nothing", self.path_of(key));
             cx.push(Diagnostic::warning(&entry.key_place, message));
             self.take(key);
@@ -110,10 +91,7 @@ impl<'n> Object<'n> {
             let path = self.path_of(&entry.key);
             if refused.iter().any(|key| key.to_lowercase() == *folded) {
                 if !entry.node.value.is_zero() {
-                    cx.push(Diagnostic::error(
-                        &entry.key_place,
-                        format!("{path} is not implemented"),
-                    ));
+                    cx.push(Diagnostic::error(&entry.key_place, format!("{path} is not implemented")));
                 }
                 continue;
             }
@@ -137,8 +115,5 @@ impl<'n> Object<'n> {
 
 /// Whether the value names nothing.
 fn is_empty(node: &Node) -> bool {
-    matches!(
-        &node.value,
-        Value::Null | Value::List(_) | Value::Map(_) | Value::Text(_)
-    ) && node.value.is_zero()
+    matches!(&node.value, Value::Null | Value::List(_) | Value::Map(_) | Value::Text(_)) && node.value.is_zero()
 }

@@ -22,10 +22,7 @@ impl Item<'_> {
     }
 
     pub(crate) fn at<T>(&self, value: T) -> At<T> {
-        At {
-            value,
-            place: self.place().clone(),
-        }
+        At { value, place: self.place().clone() }
     }
 
     /// Text. GOST: a boolean becomes `1` or `0`; a number stays as it is spelled.
@@ -39,9 +36,7 @@ impl Item<'_> {
 
     /// Text with its place; empty text counts as absent.
     pub(crate) fn name(&self, cx: &mut Context) -> Option<At<String>> {
-        self.text(cx)
-            .filter(|text| !text.is_empty())
-            .map(|text| self.at(text))
+        self.text(cx).filter(|text| !text.is_empty()).map(|text| self.at(text))
     }
 
     pub(crate) fn secret(&self, cx: &mut Context) -> Option<Secret> {
@@ -51,18 +46,10 @@ impl Item<'_> {
     /// Names: a list, or one text split on commas. Empty ones are dropped.
     pub(crate) fn names(&self, cx: &mut Context) -> Vec<At<String>> {
         if let Value::List(_) = self.node.value {
-            return self
-                .elements(cx)
-                .iter()
-                .filter_map(|item| item.name(cx))
-                .collect();
+            return self.elements(cx).iter().filter_map(|item| item.name(cx)).collect();
         }
         let text = self.text(cx).unwrap_or_default();
-        text.split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .map(|name| self.at(name.to_owned()))
-            .collect()
+        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(|name| self.at(name.to_owned())).collect()
     }
 
     /// A boolean. GOST: a number that isn't 0 is true; of texts, those that Go's `ParseBool` accepts.
@@ -102,9 +89,7 @@ impl Item<'_> {
         };
         match (duration, &self.node.value) {
             // GOST: `timeout: 5` fails every call after 5 ns.
-            (Some(duration), Value::Number(text))
-                if !duration.is_zero() && duration < Duration::from_millis(1) =>
-            {
+            (Some(duration), Value::Number(text)) if !duration.is_zero() && duration < Duration::from_millis(1) => {
                 let error = self.error("a duration without a unit is in nanoseconds");
                 cx.push(error.with_help(format!("write `{text}s` or `{text}ms`")));
                 None
@@ -118,10 +103,7 @@ impl Item<'_> {
     pub(crate) fn metadata_duration(&self, cx: &mut Context) -> Option<Duration> {
         match &self.node.value {
             Value::Number(text) | Value::Text(text) => {
-                let seconds = text
-                    .parse::<u32>()
-                    .ok()
-                    .map(|seconds| Duration::from_secs(seconds.into()));
+                let seconds = text.parse::<u32>().ok().map(|seconds| Duration::from_secs(seconds.into()));
                 match seconds.or_else(|| units::duration(text)) {
                     Some(duration) => Some(duration),
                     None => self.invalid("a duration such as `10s`, or a number of seconds", cx),
@@ -140,17 +122,11 @@ impl Item<'_> {
         };
         let Some(bytes) = bytes else {
             let error = self.error("expected a size such as `64MiB`, or a number of bytes");
-            cx.push(error.with_help(
-                "units are B, KB, MB, GB, TB (powers of 1024; also written KiB and so on)",
-            ));
+            cx.push(error.with_help("units are B, KB, MB, GB, TB (powers of 1024; also written KiB and so on)"));
             return None;
         };
         if !range.contains(&bytes) {
-            cx.push(self.error(format!(
-                "{bytes} bytes is not from {} to {} bytes",
-                range.start(),
-                range.end()
-            )));
+            cx.push(self.error(format!("{bytes} bytes is not from {} to {} bytes", range.start(), range.end())));
             return None;
         }
         Some(bytes)
@@ -167,10 +143,7 @@ impl Item<'_> {
         };
         let mut map: Vec<(String, At<String>)> = Vec::new();
         for entry in entries {
-            let item = Item {
-                path: format!("{}.{}", self.path, entry.key),
-                node: &entry.node,
-            };
+            let item = Item { path: format!("{}.{}", self.path, entry.key), node: &entry.node };
             let text = match &item.node.value {
                 Value::Null => Some(String::new()),
                 Value::Bool(value) => Some(value.to_string()),
@@ -186,16 +159,9 @@ impl Item<'_> {
     }
 
     /// One of `choices`, compared without case. `what` names them in the error.
-    pub(crate) fn choice<T: Copy>(
-        &self,
-        what: &str,
-        choices: &[(&str, T)],
-        cx: &mut Context,
-    ) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(&self, what: &str, choices: &[(&str, T)], cx: &mut Context) -> Option<T> {
         let text = self.text(cx)?;
-        let found = choices
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(&text));
+        let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text));
         if found.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
             let error = self.error(format!("unknown {what} `{text}`"));

@@ -8,20 +8,8 @@ use crate::{Source, yaml};
 fn decoded<T>(yaml: &str, read: impl Fn(&Item<'_>, &mut Context) -> T) -> (T, Vec<String>) {
     let node = yaml::parse(&Source::new("test", yaml, Path::new(""))).unwrap();
     let mut cx = Context::new(false);
-    let value = read(
-        &Item {
-            path: "key".into(),
-            node: &node,
-        },
-        &mut cx,
-    );
-    (
-        value,
-        cx.diagnostics
-            .into_iter()
-            .map(|diagnostic| diagnostic.message)
-            .collect(),
-    )
+    let value = read(&Item { path: "key".into(), node: &node }, &mut cx);
+    (value, cx.diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect())
 }
 
 #[test]
@@ -40,26 +28,15 @@ fn durations() {
         ("10 s", None, None),
         ("5x", None, None),
         ("''", None, None),
-        (
-            "300000h",
-            Some(ms(1_080_000_000_000)),
-            Some(ms(1_080_000_000_000)),
-        ),
+        ("300000h", Some(ms(1_080_000_000_000)), Some(ms(1_080_000_000_000))),
         ("3000000h", None, None),
         ("[1]", None, None),
     ] {
         for (expected, (value, errors)) in [
             (plain, decoded(yaml, |item, cx| item.duration(cx))),
-            (
-                metadata,
-                decoded(yaml, |item, cx| item.metadata_duration(cx)),
-            ),
+            (metadata, decoded(yaml, |item, cx| item.metadata_duration(cx))),
         ] {
-            assert_eq!(
-                (value, errors.len()),
-                (expected, usize::from(expected.is_none())),
-                "{yaml}: {errors:?}"
-            );
+            assert_eq!((value, errors.len()), (expected, usize::from(expected.is_none())), "{yaml}: {errors:?}");
         }
     }
 }
@@ -80,80 +57,36 @@ fn sizes() {
         ("2TB", None),
     ] {
         let (value, errors) = decoded(yaml, |item, cx| item.size(0..=1 << 40, cx));
-        assert_eq!(
-            (value, errors.len()),
-            (expected, usize::from(expected.is_none())),
-            "{yaml}: {errors:?}"
-        );
+        assert_eq!((value, errors.len()), (expected, usize::from(expected.is_none())), "{yaml}: {errors:?}");
     }
 }
 
 #[test]
 fn scalars_are_converted_as_in_gost() {
-    for (yaml, text) in [
-        ("123", "123"),
-        ("1.10", "1.10"),
-        ("true", "1"),
-        ("yes", "yes"),
-        ("0123", "0123"),
-        ("'x'", "x"),
-    ] {
-        assert_eq!(
-            decoded(yaml, |item, cx| item.text(cx)).0.as_deref(),
-            Some(text)
-        );
+    for (yaml, text) in
+        [("123", "123"), ("1.10", "1.10"), ("true", "1"), ("yes", "yes"), ("0123", "0123"), ("'x'", "x")]
+    {
+        assert_eq!(decoded(yaml, |item, cx| item.text(cx)).0.as_deref(), Some(text));
     }
-    for (yaml, boolean) in [
-        ("true", Some(true)),
-        ("1", Some(true)),
-        ("0", Some(false)),
-        ("'t'", Some(true)),
-        ("yes", None),
-        ("[]", None),
-    ] {
-        assert_eq!(
-            decoded(yaml, |item, cx| item.boolean(cx)).0,
-            boolean,
-            "{yaml}"
-        );
+    for (yaml, boolean) in
+        [("true", Some(true)), ("1", Some(true)), ("0", Some(false)), ("'t'", Some(true)), ("yes", None), ("[]", None)]
+    {
+        assert_eq!(decoded(yaml, |item, cx| item.boolean(cx)).0, boolean, "{yaml}");
     }
-    for (yaml, integer) in [
-        ("'2'", Some(2)),
-        ("true", Some(1)),
-        ("11", None),
-        ("1.5", None),
-        ("x", None),
-    ] {
-        assert_eq!(
-            decoded(yaml, |item, cx| item.integer(0..=10, cx)).0,
-            integer,
-            "{yaml}"
-        );
+    for (yaml, integer) in [("'2'", Some(2)), ("true", Some(1)), ("11", None), ("1.5", None), ("x", None)] {
+        assert_eq!(decoded(yaml, |item, cx| item.integer(0..=10, cx)).0, integer, "{yaml}");
     }
-    for (yaml, names) in [
-        ("'x, y,'", &["x", "y"][..]),
-        ("[x, 1]", &["x", "1"]),
-        ("x", &["x"]),
-        ("''", &[]),
-    ] {
-        let found: Vec<String> = decoded(yaml, |item, cx| item.names(cx))
-            .0
-            .into_iter()
-            .map(|name| name.value)
-            .collect();
+    for (yaml, names) in [("'x, y,'", &["x", "y"][..]), ("[x, 1]", &["x", "1"]), ("x", &["x"]), ("''", &[])] {
+        let found: Vec<String> =
+            decoded(yaml, |item, cx| item.names(cx)).0.into_iter().map(|name| name.value).collect();
         assert_eq!(found, names, "{yaml}");
     }
 }
 
 #[test]
 fn free_keys_keep_their_case() {
-    let (map, errors) = decoded("{A: 1, a: 2.50, b: null, a: 3}", |item, cx| {
-        item.text_map(cx)
-    });
-    let map: Vec<(&str, &str)> = map
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .collect();
+    let (map, errors) = decoded("{A: 1, a: 2.50, b: null, a: 3}", |item, cx| item.text_map(cx));
+    let map: Vec<(&str, &str)> = map.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(map[..3], [("A", "1"), ("a", "2.50"), ("b", "")]);
     assert_eq!(errors, ["key: duplicate key `a`"]);
 }

@@ -3,16 +3,8 @@
 use std::time::Duration;
 
 /// Nanoseconds per unit, longest names first so that `ms` isn't read as `m`.
-const DURATION_UNITS: [(&str, f64); 8] = [
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("µs", 1e3),
-    ("μs", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-    ("m", 60e9),
-    ("h", 3600e9),
-];
+const DURATION_UNITS: [(&str, f64); 8] =
+    [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
 
 /// Bytes per unit. GOST: base 2 and case-sensitive, `KB` is `KiB`.
 const SIZE_UNITS: [(&str, f64); 10] = [
@@ -49,13 +41,9 @@ fn sum(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     let mut rest = text;
     let mut total = 0.0;
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(rest.len());
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let number: f64 = rest[..digits].parse().ok()?;
-        let (unit, factor) = units
-            .iter()
-            .find(|(unit, _)| rest[digits..].starts_with(unit))?;
+        let (unit, factor) = units.iter().find(|(unit, _)| rest[digits..].starts_with(unit))?;
         total += number * factor;
         rest = &rest[digits + unit.len()..];
     }

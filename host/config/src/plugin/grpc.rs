@@ -56,15 +56,9 @@ fn parse(text: &str) -> Result<GrpcTarget, &'static str> {
         Some(_) => return Err("not a gRPC address"),
     };
     let (host, port) = host_port(endpoint).ok_or("not a gRPC address")?;
-    let port = port
-        .filter(|port| *port != 0)
-        .or(default_port.filter(|_| port.is_none()))
-        .ok_or("the port is missing")?;
-    let host = if host.is_empty() {
-        "localhost".into()
-    } else {
-        host
-    };
+    let port =
+        port.filter(|port| *port != 0).or(default_port.filter(|_| port.is_none())).ok_or("the port is missing")?;
+    let host = if host.is_empty() { "localhost".into() } else { host };
     Ok(GrpcTarget::Tcp { host, port })
 }
 
@@ -74,12 +68,7 @@ mod tests {
 
     #[test]
     fn forms_of_a_target() {
-        let tcp = |host: &str, port| {
-            Ok(GrpcTarget::Tcp {
-                host: host.into(),
-                port,
-            })
-        };
+        let tcp = |host: &str, port| Ok(GrpcTarget::Tcp { host: host.into(), port });
         let unix = |path: &str| Ok(GrpcTarget::Unix(path.into()));
         for (text, expected) in [
             ("127.0.0.1:8000", tcp("127.0.0.1", 8000)),
@@ -95,10 +84,7 @@ mod tests {
             ("unix:p.sock", unix("p.sock")),
             ("passthrough:///plugin", Err("the port is missing")),
             ("unix:", Err("the path of the unix socket is missing")),
-            (
-                "dns://8.8.8.8/plugin",
-                Err("a name server of its own (`dns://server/host`) is not implemented"),
-            ),
+            ("dns://8.8.8.8/plugin", Err("a name server of its own (`dns://server/host`) is not implemented")),
             ("http://127.0.0.1:8000", Err("not a gRPC address")),
             ("127.0.0.1:99999", Err("not a gRPC address")),
             ("127.0.0.1:", Err("not a gRPC address")),

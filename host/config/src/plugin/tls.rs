@@ -27,47 +27,25 @@ pub struct TlsIdentity {
     pub key_file: At<PathBuf>,
 }
 
-const NOT_IMPLEMENTED: [&str; 6] = [
-    "options",
-    "validity",
-    "commonName",
-    "organization",
-    "rejectUnknownSNI",
-    "serverNames",
-];
+const NOT_IMPLEMENTED: [&str; 6] =
+    ["options", "validity", "commonName", "organization", "rejectUnknownSNI", "serverNames"];
 
 pub(super) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Tls> {
     let mut object = Object::new(item, cx)?;
-    let cert = object
-        .take("certFile")
-        .filter(|item| !item.node.value.is_zero());
-    let key = object
-        .take("keyFile")
-        .filter(|item| !item.node.value.is_zero());
+    let cert = object.take("certFile").filter(|item| !item.node.value.is_zero());
+    let key = object.take("keyFile").filter(|item| !item.node.value.is_zero());
     if cert.is_some() != key.is_some() {
         cx.push(object.error("`certFile` and `keyFile` need each other"));
     }
     let cert_file = cert.and_then(|item| file(&item, cx));
     let key_file = key.and_then(|item| file(&item, cx));
-    let ca = object
-        .take("caFile")
-        .filter(|item| !item.node.value.is_zero());
+    let ca = object.take("caFile").filter(|item| !item.node.value.is_zero());
     let ca_file = ca.and_then(|item| file(&item, cx));
     let secure = object.take("secure").and_then(|item| item.boolean(cx));
     let server_name = object.take("serverName").and_then(|item| item.name(cx));
     object.finish(&NOT_IMPLEMENTED, Unknown::Refuse, cx);
-    let identity = cert_file
-        .zip(key_file)
-        .map(|(cert_file, key_file)| TlsIdentity {
-            cert_file,
-            key_file,
-        });
-    Some(Tls {
-        identity,
-        ca_file,
-        secure: secure.unwrap_or(false),
-        server_name: server_name.map(|name| name.value),
-    })
+    let identity = cert_file.zip(key_file).map(|(cert_file, key_file)| TlsIdentity { cert_file, key_file });
+    Some(Tls { identity, ca_file, secure: secure.unwrap_or(false), server_name: server_name.map(|name| name.value) })
 }
 
 fn file(item: &Item<'_>, cx: &mut Context) -> Option<At<PathBuf>> {

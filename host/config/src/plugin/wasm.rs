@@ -40,44 +40,21 @@ pub enum Instance {
 }
 
 /// The keys of this form only, besides `addr`.
-pub(super) const KEYS: [&str; 8] = [
-    "sha256",
-    "instance",
-    "instances",
-    "minInstances",
-    "maxCalls",
-    "memory",
-    "config",
-    "env",
-];
+pub(super) const KEYS: [&str; 8] =
+    ["sha256", "instance", "instances", "minInstances", "maxCalls", "memory", "config", "env"];
 
 const INSTANCE: [(&str, Instance); 2] = [("reuse", Instance::Reuse), ("fresh", Instance::Fresh)];
 const INSTANCES: u32 = 8;
 const MEMORY: u64 = 64 << 20;
 
-pub(super) fn decode(
-    addr: Option<&Item<'_>>,
-    object: &mut Object<'_>,
-    cx: &mut Context,
-) -> Option<WasmPlugin> {
+pub(super) fn decode(addr: Option<&Item<'_>>, object: &mut Object<'_>, cx: &mut Context) -> Option<WasmPlugin> {
     let file = addr.and_then(|item| component(item, cx));
     let sha256 = object.take("sha256").and_then(|item| sha256(&item, cx));
-    let instance = object
-        .take("instance")
-        .and_then(|item| item.choice("instance", &INSTANCE, cx));
-    let instances = object
-        .take("instances")
-        .and_then(|item| item.integer(1..=1024, cx))
-        .unwrap_or(INSTANCES);
-    let min_instances = object
-        .take("minInstances")
-        .and_then(|item| item.integer(0..=instances, cx));
-    let max_calls = object
-        .take("maxCalls")
-        .and_then(|item| item.integer(0..=u32::MAX, cx));
-    let memory = object
-        .take("memory")
-        .and_then(|item| item.size(1 << 20..=256 << 20, cx));
+    let instance = object.take("instance").and_then(|item| item.choice("instance", &INSTANCE, cx));
+    let instances = object.take("instances").and_then(|item| item.integer(1..=1024, cx)).unwrap_or(INSTANCES);
+    let min_instances = object.take("minInstances").and_then(|item| item.integer(0..=instances, cx));
+    let max_calls = object.take("maxCalls").and_then(|item| item.integer(0..=u32::MAX, cx));
+    let memory = object.take("memory").and_then(|item| item.size(1 << 20..=256 << 20, cx));
     let config = object.take("config").map(|item| secrets(&item, cx));
     let env = object.take("env").map(|item| secrets(&item, cx));
     Some(WasmPlugin {
@@ -97,10 +74,7 @@ fn component(item: &Item<'_>, cx: &mut Context) -> Option<At<PathBuf>> {
     let text = item.text(cx)?;
     let path = match text.split_once("://") {
         None => Ok(item.in_folder(&text)),
-        Some(("file", _)) => Url::parse(&text)
-            .ok()
-            .and_then(|url| url.to_file_path().ok())
-            .ok_or("not a file URL"),
+        Some(("file", _)) => Url::parse(&text).ok().and_then(|url| url.to_file_path().ok()).ok_or("not a file URL"),
         Some(("https", _)) => Err("fetching a component over https is not implemented"),
         Some(_) => Err("expected a path or a `file://` URL"),
     };
@@ -128,8 +102,5 @@ fn sha256(item: &Item<'_>, cx: &mut Context) -> Option<At<[u8; 32]>> {
 }
 
 fn secrets(item: &Item<'_>, cx: &mut Context) -> Vec<(String, Secret)> {
-    item.text_map(cx)
-        .into_iter()
-        .map(|(key, text)| (key, Secret::new(text.value)))
-        .collect()
+    item.text_map(cx).into_iter().map(|(key, text)| (key, Secret::new(text.value))).collect()
 }

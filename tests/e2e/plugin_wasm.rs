@@ -11,9 +11,9 @@ use crate::page::{PASSWORD, Page, USER, page};
 
 const AUTHENTICATOR: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-examples/authenticator-rust/authenticator.wasm");
-const HOSTILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/prebuilt/hostile.wasm");
-const BYPASS_ONLY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/prebuilt/bypass-only.wasm");
-const CORE_MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/prebuilt/core-module.wasm");
+const HOSTILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guests/prebuilt/hostile.wasm");
+const BYPASS_ONLY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guests/prebuilt/bypass-only.wasm");
+const CORE_MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guests/prebuilt/core-module.wasm");
 
 /// The page with the hostile guest and these further keys.
 async fn hostile(more: &str) -> Page {
@@ -177,7 +177,8 @@ async fn a_component_that_can_not_serve_is_refused_at_load() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_right_sha256_is_accepted() {
-    let sums = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/prebuilt/SHA256SUMS")).unwrap();
+    let sums = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guests/prebuilt/SHA256SUMS"))
+        .unwrap();
     let sum = sums.lines().find(|line| line.ends_with("hostile.wasm")).unwrap().split_whitespace().next().unwrap();
     assert_eq!(hostile(&format!(", sha256: \"{sum}\"")).await.ask("ok", PASSWORD).await, 200);
 }
