@@ -78,6 +78,13 @@ fn report(diagnostics: &[Diagnostic]) {
 async fn run(gateway: Gateway) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // GOST: reloads the config. Until that is here, the signal must not be what ends the gateway.
+    let mut hangup = signal(SignalKind::hangup())?;
+    let hangups = async {
+        while hangup.recv().await.is_some() {
+            tracing::warn!("SIGHUP: a reload is not implemented yet; restart to read the config again");
+        }
+    };
     let mut stop = async || {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -94,6 +101,7 @@ async fn run(gateway: Gateway) -> anyhow::Result<()> {
     };
     tokio::select! {
         () = serving => {}
+        () = hangups => {}
         () = signals => tracing::warn!("told to stop again; connections were cut off"),
     }
     Ok(())
