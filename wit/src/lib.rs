@@ -31,7 +31,7 @@ pub use bindings::exports::drawspan::plugin::{
     admission, authenticator, bypass, hop, host_mapper, ingress, lifecycle, observer, recorder, resolver, rewriter,
     router, service_discovery, traffic_limiter,
 };
-pub use call::{Call, OnError};
+pub use call::{Call, Leave, OnError};
 pub use error::{CallError, ErrorKind, chain};
 pub use module::Module;
 pub use plugin::{BoxPlugin, Plugin, boxed};
