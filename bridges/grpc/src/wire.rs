@@ -14,14 +14,23 @@ pub trait GrpcCall: Call {
     /// `/package.Service/Method`.
     const PATH: &'static str;
 
-    /// `none` becomes the empty string.
+    /// The request, for a server. `none` becomes the empty string.
     fn encode(&self) -> Self::Request;
 
-    /// The message of a reply, whose status was OK.
+    /// The reply of a server, whose status was OK.
     ///
     /// # Errors
     /// A reason, when the message makes no sense.
     fn decode(reply: Self::Response) -> Result<Self::Reply, String>;
+
+    /// The request of a client. The empty string becomes `none`.
+    ///
+    /// # Errors
+    /// A reason, when the message makes no sense; the client is told that its request is invalid.
+    fn decode_request(request: Self::Request) -> Result<Self, String>;
+
+    /// The reply, for a client.
+    fn encode_reply(reply: Self::Reply) -> Self::Response;
 }
 
 impl GrpcCall for AuthenticationRequest {

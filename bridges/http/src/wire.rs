@@ -2,24 +2,52 @@
 
 use drawspan_wit::Call;
 use drawspan_wit::authenticator::{AuthenticationRequest, Identity};
-use http::Method;
+use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::json;
+
+/// What a request carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// A JSON body.
+    Json(Vec<u8>),
+    /// Parameters that join those of the URL; no body.
+    Query(Vec<(&'static str, String)>),
+}
 
 /// What HTTP needs to know of a call.
 pub trait HttpCall: Call {
     /// The verb.
     const METHOD: Method;
 
-    /// The JSON body.
-    fn encode(&self) -> Vec<u8>;
+    /// The request, for a server.
+    fn encode(&self) -> Payload;
 
-    /// The body of a reply, whose status was 200.
+    /// The body of a server's reply, whose status was 200.
     ///
     /// # Errors
     /// A reason, when it isn't the JSON that it should be.
     fn decode(body: &[u8]) -> Result<Self::Reply, String>;
+
+    /// What a status other than 200 means, if it is an answer and not a failure.
+    fn decode_status(_status: StatusCode) -> Option<Self::Reply> {
+        None
+    }
+
+    /// The reply to a call that needn't be sent.
+    fn unsent(&self) -> Option<Self::Reply> {
+        None
+    }
+
+    /// The request of a client: its body, and the parameters of its URL.
+    ///
+    /// # Errors
+    /// A reason; the client is told that its request is invalid.
+    fn decode_request(body: &[u8], query: &[(String, String)]) -> Result<Self, String>;
+
+    /// Status and JSON body of the reply, for a client.
+    fn encode_reply(reply: Self::Reply) -> (StatusCode, Vec<u8>);
 }
 
 impl HttpCall for AuthenticationRequest {

@@ -1,0 +1,1 @@
+//! gRPC: one service per module.

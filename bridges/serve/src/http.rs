@@ -1,0 +1,1 @@
+//! HTTP: one endpoint per module.
