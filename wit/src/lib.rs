@@ -41,3 +41,23 @@ pub const PACKAGE: &str = "drawspan:plugin";
 
 /// The released versions of [`PACKAGE`] that this build can load, newest first.
 pub const VERSIONS: &[&str] = &["0.1.0"];
+
+/// The text of the newest version of [`PACKAGE`], as file names and contents.
+pub const SOURCES: &[(&str, &str)] = &[
+    ("types.wit", include_str!("../0.1.0/types.wit")),
+    ("authenticator.wit", include_str!("../0.1.0/authenticator.wit")),
+    ("admission.wit", include_str!("../0.1.0/admission.wit")),
+    ("bypass.wit", include_str!("../0.1.0/bypass.wit")),
+    ("hop.wit", include_str!("../0.1.0/hop.wit")),
+    ("traffic-limiter.wit", include_str!("../0.1.0/traffic-limiter.wit")),
+    ("host-mapper.wit", include_str!("../0.1.0/host-mapper.wit")),
+    ("resolver.wit", include_str!("../0.1.0/resolver.wit")),
+    ("ingress.wit", include_str!("../0.1.0/ingress.wit")),
+    ("router.wit", include_str!("../0.1.0/router.wit")),
+    ("service-discovery.wit", include_str!("../0.1.0/service-discovery.wit")),
+    ("recorder.wit", include_str!("../0.1.0/recorder.wit")),
+    ("observer.wit", include_str!("../0.1.0/observer.wit")),
+    ("rewriter.wit", include_str!("../0.1.0/rewriter.wit")),
+    ("lifecycle.wit", include_str!("../0.1.0/lifecycle.wit")),
+    ("worlds.wit", include_str!("../0.1.0/worlds.wit")),
+];

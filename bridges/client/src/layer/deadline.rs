@@ -19,9 +19,14 @@ impl<P> Deadline<P> {
 
 impl<C: Call, P: Plugin<C>> Plugin<C> for Deadline<P> {
     async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
-        tokio::time::timeout(self.after, self.inner.call(call)).await.unwrap_or_else(|_| {
-            let reason = format!("no answer within {:?}; see what keeps it, or raise `timeout`", self.after);
-            Err(CallError::new(ErrorKind::Deadline, reason))
-        })
+        within(self.after, self.inner.call(call)).await.flatten()
     }
+}
+
+/// Gives `work` so much time.
+pub(crate) async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Result<T, CallError> {
+    tokio::time::timeout(time, work).await.map_err(|_| {
+        let reason = format!("no answer within {time:?}; see what keeps it, or raise `timeout`");
+        CallError::new(ErrorKind::Deadline, reason)
+    })
 }
