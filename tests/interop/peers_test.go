@@ -129,17 +129,19 @@ func start(t *testing.T, stdout io.Writer, binary string, args ...string) (stder
 	return stderr, over
 }
 
-// startGateway returns when addr accepts connections.
-func startGateway(t *testing.T, binary, config, addr string) {
+// startGateway returns when all of addrs accept connections.
+func startGateway(t *testing.T, binary, config string, addrs ...string) {
 	t.Helper()
 	_, exited := start(t, nil, binary, "-C", config)
-	eventually(t, binary+" to listen", exited, func() bool {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
+	for _, addr := range addrs {
+		eventually(t, filepath.Base(binary)+" to listen", exited, func() bool {
+			conn, err := net.Dial("tcp", addr)
+			if err == nil {
+				conn.Close()
+			}
+			return err == nil
+		})
+	}
 }
 
 // eventually waits for what a program gives no sign of. The program must not exit meanwhile.

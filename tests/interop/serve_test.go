@@ -380,7 +380,7 @@ func TestServeToken(t *testing.T) {
 	})
 	t.Run("drawspan", func(t *testing.T) {
 		binary, guest := drawspanBinary(t), guestOf(t, "auther")
-		users := []string{"--config", "users=alice:wonder", "--require-token"}
+		users := []string{"--config", "users=alice:wonder", "--token"}
 		right, _ := startServe(t, binary, guest, "grpc", "auther", append(users, "gost"))
 		wrong, _ := startServe(t, binary, guest, "grpc", "auther", append(users, "tsog"))
 		if allowed(t, right) == nil || allowed(t, wrong) != nil {
@@ -405,7 +405,12 @@ func (c consult) see(t *testing.T, addrs *strings.Replacer, told func() string) 
 	if err := os.WriteFile(file, []byte(addrs.Replace(addrs.Replace(c.config))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	startGateway(t, gostpeer, file, addrs.Replace("$ADDR"))
+	visited := []string{"$ADDR"}
+	for _, v := range c.visits {
+		visited = append(visited, v.to)
+	}
+	slices.Sort(visited)
+	startGateway(t, gostpeer, file, replaced(addrs, slices.Compact(visited))...)
 	for i, v := range c.visits {
 		answer := func() string {
 			return talkFrom(t, v.from, addrs.Replace(v.to), []string{v.send}, addrs)[0]
@@ -483,8 +488,8 @@ var listening = regexp.MustCompile(`listening on ([^ "]+)/(?:grpc|http)`)
 func startServe(t *testing.T, binary, guest, protocol, module string, flags []string) (addr string, told func() string) {
 	t.Helper()
 	args := append([]string{"plugin", "serve", guest, "--" + protocol, "127.0.0.1:0"}, flags...)
-	if protocol == "grpc" && !slices.Contains(flags, "--require-token") {
-		args = append(args, "--require-token", "gost")
+	if protocol == "grpc" && !slices.Contains(flags, "--token") {
+		args = append(args, "--token", "gost")
 	}
 	stderr, exited := start(t, nil, binary, args...)
 	eventually(t, "drawspan plugin serve to listen", exited, func() bool {

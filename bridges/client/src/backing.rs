@@ -80,6 +80,7 @@ pub enum BackingError {
 }
 
 /// One of the three bridges.
+#[allow(clippy::large_enum_variant, reason = "there is one per plugin")]
 pub enum Backing {
     /// Asks a gRPC plugin server.
     Grpc(GrpcBridge),

@@ -27,9 +27,9 @@ impl<P: AnyPlugin> Server<P> {
         let Some(module) = self.module(head.uri.path()) else {
             return error(StatusCode::NOT_FOUND, "this plugin has no such module");
         };
-        let mut routes = self.routes.iter().filter(|route| route.module == module);
+        let routes = self.routes.iter().filter(|route| route.module == module);
         let Some(route) = routes.clone().find(|route| route.method == head.method) else {
-            let methods: Vec<_> = routes.by_ref().map(|route| route.method.as_str()).collect();
+            let methods: Vec<_> = routes.map(|route| route.method.as_str()).collect();
             let response = error(StatusCode::METHOD_NOT_ALLOWED, "the module isn't asked so");
             return match HeaderValue::try_from(methods.join(", ")) {
                 Ok(methods) => with(response, ALLOW, methods),

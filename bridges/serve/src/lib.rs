@@ -70,7 +70,7 @@ impl<P: AnyPlugin> Server<P> {
         Arc::new(Self { plugin, modules: modules.into_iter().collect(), routes: routes::all(), options })
     }
 
-    /// Whether it is the token that was asked for, if one was. Takes as long whatever is wrong with it.
+    /// Whether it is the token that was asked for, if one was. Takes as long wherever they differ.
     fn admits(&self, token: Option<&[u8]>) -> bool {
         let Some(wanted) = &self.options.token else { return true };
         token.is_some_and(|token| token.ct_eq(wanted.as_bytes()).into())

@@ -1,6 +1,8 @@
 //! The servers as callers meet them. What each call looks like is in `bridges/client/tests/conformance.rs`; here is all
 //! that is the same for every call: tokens, TLS, limits, nonsense, failures, the end.
 
+#![allow(clippy::unwrap_used, reason = "a test stops by panicking")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -370,8 +372,7 @@ async fn the_end_does_not_wait_for_ever() {
 #[tokio::test]
 async fn whoever_only_connects_is_sent_away() {
     let short = Duration::from_millis(20);
-    let options =
-        Options { idle_timeout: short, read_timeout: short, drain_timeout: short, ..Options::default() };
+    let options = Options { idle_timeout: short, read_timeout: short, drain_timeout: short, ..Options::default() };
     let plain = Served::all(options.clone()).await;
     let tls = Some(Authority::new().issue("127.0.0.1").server(&[]));
     let tls = Served::all(Options { tls, ..options }).await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use drawspan_config::{Backing, Diagnostic, GrpcTarget, Instance, OnError, Place, Plugin, Secret, Tls, WasmPlugin};
 use drawspan_plugin_client::{
-    Bare, BackingSettings, CacheSettings, Engine, GrpcSettings, HttpSettings, LoadError, Metrics, PluginClient, PluginSettings,
-    ShadowSettings, Target, TlsSettings, WasmSettings,
+    BackingSettings, Bare, CacheSettings, Engine, GrpcSettings, HttpSettings, LoadError, Metrics, PluginClient,
+    PluginSettings, ShadowSettings, Target, TlsSettings, WasmSettings,
 };
 use drawspan_wit::Module;
 
@@ -193,4 +193,35 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use drawspan_config::{AutherKind, Input, load};
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    /// The file is there, and isn't a component.
+    const CONFIG: &str = "services: [{name: s, addr: ':0', handler: {type: http}}]
+authers:
+- name: auther-0
+  plugin:
+    addr: 127.0.0.1:8000
+    fallback:
+      addr: 127.0.0.1:8001
+      shadow: {type: wasm, addr: Cargo.toml}
+";
+
+    #[tokio::test]
+    async fn a_component_that_cant_be_used_is_reported_at_its_block() {
+        let input =
+            Input::Text { name: "test.yaml".into(), text: CONFIG.into(), folder: env!("CARGO_MANIFEST_DIR").into() };
+        let config = load(&[input], true).unwrap_or_else(|errors| panic!("{errors:?}")).config;
+        let AutherKind::Plugin(plugin) = &config.authers[0].kind else { panic!("{config:?}") };
+        let mut plugins = Plugins::new(Metrics::register(&mut Registry::default()), None);
+        let error = plugins.load("auther-0", Module::Auther, plugin).await.err().unwrap();
+        assert!(error.message.starts_with("`auther-0.fallback.shadow` can't be used: "), "{}", error.message);
+        assert_eq!(error.place.line_column(), Some((8, 34)));
+    }
 }

@@ -62,7 +62,11 @@ impl FromStr for Endpoint {
         }
         let tunnel = u128::from_str_radix(&groups.concat(), 16).map_err(|_| NotATunnel)?;
         // Also refuses a sign, which the number may have and a UUID may not.
-        if tunnel == 0 || id.contains('+') { Err(NotATunnel) } else { Ok(Self { tunnel: tunnel.to_be_bytes(), private }) }
+        if tunnel == 0 || id.contains('+') {
+            Err(NotATunnel)
+        } else {
+            Ok(Self { tunnel: tunnel.to_be_bytes(), private })
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub use bypass::{Bypass, BypassGroup, BypassMember};
 pub use conn::{ConnInfo, Target};
 pub use hop::Hop;
 pub use ingress::{Endpoint, Ingress};
-pub use limiter::{Limiter, Limited};
+pub use limiter::{Limited, Limiter};
 pub use names::{Family, Hosts, Resolver};
 pub use observer::Observer;
 pub use recorder::Recorder;

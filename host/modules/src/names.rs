@@ -28,7 +28,12 @@ impl Hosts {
     ///
     /// # Errors
     /// Only if the operator wants a failure to be one (`onError: deny`).
-    pub async fn lookup(&self, family: Family, host: &str, client: Option<&ClientId>) -> Result<Vec<IpAddr>, CallError> {
+    pub async fn lookup(
+        &self,
+        family: Family,
+        host: &str,
+        client: Option<&ClientId>,
+    ) -> Result<Vec<IpAddr>, CallError> {
         let client_id = client.and_then(ClientId::known);
         let request = LookupRequest { family, host: host.to_owned(), client_id };
         Ok(addresses(family, &self.plugin.call(Arc::new(request)).await?))
@@ -52,7 +57,12 @@ impl Resolver {
     ///
     /// # Errors
     /// When nobody can tell: the dial fails.
-    pub async fn resolve(&self, family: Family, host: &str, client: Option<&ClientId>) -> Result<Vec<IpAddr>, CallError> {
+    pub async fn resolve(
+        &self,
+        family: Family,
+        host: &str,
+        client: Option<&ClientId>,
+    ) -> Result<Vec<IpAddr>, CallError> {
         let client_id = client.and_then(ClientId::known);
         let request = ResolveRequest { family, host: host.to_owned(), client_id };
         Ok(addresses(family, &self.plugin.call(Arc::new(request)).await?))

@@ -19,7 +19,11 @@ impl ServiceDiscovery {
     #[must_use]
     pub fn new<P>(plugin: Arc<P>) -> Self
     where
-        P: Plugin<RegisterRequest> + Plugin<RenewRequest> + Plugin<DeregisterRequest> + Plugin<GetServicesRequest> + 'static,
+        P: Plugin<RegisterRequest>
+            + Plugin<RenewRequest>
+            + Plugin<DeregisterRequest>
+            + Plugin<GetServicesRequest>
+            + 'static,
     {
         Self {
             register: Arc::<P>::clone(&plugin),

@@ -10,7 +10,7 @@ use hmac::{Hmac, Mac};
 use moka::Expiry;
 use sha2::Sha256;
 
-use super::deadline::within;
+use super::deadline::missed;
 use crate::metrics::CacheMetrics;
 
 /// What an operator writes as `cache`.
@@ -98,7 +98,8 @@ impl Store {
             self.judge::<C>(inner.call(call).await)
         };
         // Whoever asks has a deadline for it. One who waits has none otherwise, when the asker goes away and the next begins.
-        let reply = match within(self.patience, self.replies.try_get_with(key, ask)).await? {
+        let answer = tokio::time::timeout(self.patience, self.replies.try_get_with(key, ask));
+        let reply = match answer.await.map_err(|_| missed(self.patience))? {
             Ok(kept) => kept.reply,
             Err(passed) => match &*passed {
                 Passed::Reply(reply) => Arc::clone(reply),

@@ -19,14 +19,13 @@ impl<P> Deadline<P> {
 
 impl<C: Call, P: Plugin<C>> Plugin<C> for Deadline<P> {
     async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
-        within(self.after, self.inner.call(call)).await.flatten()
+        let answer = tokio::time::timeout(self.after, self.inner.call(call));
+        answer.await.unwrap_or_else(|_| Err(missed(self.after)))
     }
 }
 
-/// Gives `work` so much time.
-pub(crate) async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Result<T, CallError> {
-    tokio::time::timeout(time, work).await.map_err(|_| {
-        let reason = format!("no answer within {time:?}; see what keeps it, or raise `timeout`");
-        CallError::new(ErrorKind::Deadline, reason)
-    })
+/// The error of a call that had `time` and no answer.
+pub(crate) fn missed(time: Duration) -> CallError {
+    let reason = format!("no answer within {time:?}; see what keeps it, or raise `timeout`");
+    CallError::new(ErrorKind::Deadline, reason)
 }

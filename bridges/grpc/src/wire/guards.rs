@@ -46,7 +46,10 @@ impl GrpcCall for AuthenticationRequest {
     }
 
     fn encode_reply(reply: Self::Reply) -> Self::Response {
-        proto::AuthenticateReply { ok: reply.is_some(), id: reply.map(|identity| identity.client_id).unwrap_or_default() }
+        proto::AuthenticateReply {
+            ok: reply.is_some(),
+            id: reply.map(|identity| identity.client_id).unwrap_or_default(),
+        }
     }
 }
 

@@ -9,9 +9,7 @@ use drawspan_wit::bypass::{BypassRequest, Match};
 use drawspan_wit::hop::HopRequest;
 use drawspan_wit::host_mapper::LookupRequest;
 use drawspan_wit::ingress::{GetRuleRequest, SetRuleRequest};
-use drawspan_wit::observer::{
-    Event, EventDetail, EventSource, ObserveRequest, ServiceState, Stats, Status,
-};
+use drawspan_wit::observer::{Event, EventDetail, EventSource, ObserveRequest, ServiceState, Stats, Status};
 use drawspan_wit::recorder::WriteRequest;
 use drawspan_wit::resolver::ResolveRequest;
 use drawspan_wit::rewriter::RewriteRequest;
@@ -94,8 +92,7 @@ fn auther() {
 #[test]
 fn admission() {
     let call = AdmissionRequest { network: s("tcp"), client_address: s("192.0.2.7:41806"), service: some("s-0") };
-    let mut message =
-        proto::AdmissionRequest { addr: s("192.0.2.7:41806"), service: s("s-0"), network: s("tcp") };
+    let mut message = proto::AdmissionRequest { addr: s("192.0.2.7:41806"), service: s("s-0"), network: s("tcp") };
     request("/proto.Admission/Admit", call.clone(), message.clone());
     message.network.clear();
     assert_eq!(AdmissionRequest::decode_request(message), Ok(call), "stable GOST doesn't send the network");
@@ -277,20 +274,11 @@ fn recorder() {
 
 #[test]
 fn observer() {
-    let stats = Stats {
-        total_connections: 1,
-        current_connections: u64::MAX,
-        input_bytes: 3,
-        output_bytes: 4,
-        total_errors: 5,
-    };
+    let stats =
+        Stats { total_connections: 1, current_connections: u64::MAX, input_bytes: 3, output_bytes: 4, total_errors: 5 };
     let status = Status { state: ServiceState::Ready, message: s("m") };
-    let event = |source, client: Option<&str>, detail| Event {
-        source,
-        service: s("s-0"),
-        client_id: client.map(s),
-        detail,
-    };
+    let event =
+        |source, client: Option<&str>, detail| Event { source, service: s("s-0"), client_id: client.map(s), detail };
     let call = ObserveRequest {
         events: vec![
             event(EventSource::Handler, Some("c"), EventDetail::Stats(stats)),

@@ -84,8 +84,7 @@ fn auther() {
     call.client_address = None;
     let certificate = ClientCertificate { common_name: s("cn"), alternative_names: vec![s("a")], fingerprint: s("") };
     call.certificate = Some(certificate);
-    let json =
-        r#"{"service":"s-http","username":"u","password":"p","client":"","clientCn":"cn","clientSan":["a"]}"#;
+    let json = r#"{"service":"s-http","username":"u","password":"p","client":"","clientCn":"cn","clientSan":["a"]}"#;
     request(Method::POST, call.clone(), json);
     call.certificate = call.certificate.map(|certificate| ClientCertificate { fingerprint: s("0f"), ..certificate });
     let json = json.replace(r#""]}"#, r#""],"clientCertFingerprint":"0f"}"#);
@@ -150,8 +149,7 @@ fn hop() {
         client_id: some("c"),
         source_address: some("192.0.2.7:41806"),
     };
-    let json =
-        r#"{"network":"tcp","addr":"192.0.2.1:443","host":"h","path":"","client":"c","src":"192.0.2.7:41806"}"#;
+    let json = r#"{"network":"tcp","addr":"192.0.2.1:443","host":"h","path":"","client":"c","src":"192.0.2.7:41806"}"#;
     request(Method::POST, call, json);
     reply::<HopRequest>(some(r#"{"name":"n","addr":"a:1"}"#), r#"{"name":"n","addr":"a:1"}"#);
     assert_eq!(HopRequest::encode_reply(None), (StatusCode::NOT_FOUND, Vec::new()));
@@ -294,12 +292,8 @@ fn observer() {
     let stats =
         Stats { total_connections: 1, current_connections: u64::MAX, input_bytes: 3, output_bytes: 4, total_errors: 5 };
     let status = Status { state: ServiceState::Ready, message: s("m") };
-    let event = |source, client: Option<&str>, detail| Event {
-        source,
-        service: s("s-0"),
-        client_id: client.map(s),
-        detail,
-    };
+    let event =
+        |source, client: Option<&str>, detail| Event { source, service: s("s-0"), client_id: client.map(s), detail };
     let call = ObserveRequest {
         events: vec![
             event(EventSource::Handler, Some("c"), EventDetail::Stats(stats)),

@@ -50,7 +50,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let rate = f64::from(args.calls) / total.as_secs_f64();
         let (p50, max) = (at(50), at(100));
         p50s.push(p50);
-        writeln!(out, "{p50:>10.2?} {:>10.2?} {:>10.2?} {max:>10.2?} {rate:>12.0} {errors:>8}  {address}", at(90), at(99))?;
+        writeln!(
+            out,
+            "{p50:>10.2?} {:>10.2?} {:>10.2?} {max:>10.2?} {rate:>12.0} {errors:>8}  {address}",
+            at(90),
+            at(99)
+        )?;
     }
     if let [first, second] = p50s[..] {
         writeln!(out, "p50 of the second / of the first: {:.1}", second.as_secs_f64() / first.as_secs_f64())?;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use drawspan_plugin_client::PluginCall;
+use drawspan_wit::Module;
 use drawspan_wit::admission::AdmissionRequest;
 use drawspan_wit::authenticator::AuthenticationRequest;
 use drawspan_wit::bypass::BypassRequest;
@@ -15,7 +16,6 @@ use drawspan_wit::rewriter::RewriteRequest;
 use drawspan_wit::router::RouteRequest;
 use drawspan_wit::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest};
 use drawspan_wit::traffic_limiter::LimitRequest;
-use drawspan_wit::Module;
 
 /// Work that is the same for every call, but for the call's type.
 pub(crate) trait Visit {

@@ -20,7 +20,8 @@ pub(crate) fn request<C: Call>(text: &str) -> anyhow::Result<C> {
     {
         *data = BASE64_STANDARD.decode(text).context("`data` is not base64")?.into();
     }
-    let request: C = serde_json::from_value(value.clone()).with_context(|| format!("not a request of {}", C::FUNCTION))?;
+    let request: C =
+        serde_json::from_value(value.clone()).with_context(|| format!("not a request of {}", C::FUNCTION))?;
     let known = serde_json::to_value(&request)?;
     if let Some(key) = unknown(&value, &known) {
         bail!("{} has no field `{key}`; its fields are {}", C::FUNCTION, fields(&known));
@@ -40,7 +41,9 @@ fn fields(record: &Value) -> String {
 /// Writes a reply.
 pub(crate) fn reply<C: Call>(reply: &C::Reply) -> anyhow::Result<Value> {
     let value = serde_json::to_value(reply)?;
-    let bytes = |values: &Vec<Value>| values.iter().map(|byte| byte.as_u64().and_then(|byte| u8::try_from(byte).ok())).collect();
+    let bytes = |values: &Vec<Value>| {
+        values.iter().map(|byte| byte.as_u64().and_then(|byte| u8::try_from(byte).ok())).collect()
+    };
     Ok(match value.as_array().filter(|_| has_bytes(C::MODULE)).and_then(bytes) {
         Some(bytes) => Value::String(BASE64_STANDARD.encode::<Vec<u8>>(bytes)),
         None => value,

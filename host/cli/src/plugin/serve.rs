@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::inspect;
-use super::target::Settings;
+use super::target::Component;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -30,8 +30,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR")]
     http: Option<String>,
     /// What callers must present: metadata `token`, or `Authorization: Bearer`
-    #[arg(long = "require-token", value_name = "TOKEN")]
-    require_token: Option<String>,
+    #[arg(long)]
+    token: Option<String>,
     /// Serve with TLS: PEM certificate chain
     #[arg(long, requires = "tls_key", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     tls_key: Option<PathBuf>,
     #[command(flatten)]
-    settings: Settings,
+    component: Component,
 }
 
 /// The component, once per module that it exports.
@@ -62,13 +62,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let modules = inspect::modules(&args.file)?;
     let mut plugins = HashMap::new();
     for module in &modules {
-        plugins.insert(*module, args.settings.load(*module, &args.file).await?);
+        plugins.insert(*module, args.component.load(*module, &args.file).await?);
     }
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(cert), Some(key)) => Some(Arc::new(tls(cert, key)?)),
         _ => None,
     };
-    let options = Options { token: args.require_token, tls, ..Options::default() };
+    let options = Options { token: args.token, tls, ..Options::default() };
     let server = Server::new(Served(plugins), modules, options);
 
     let shutdown = CancellationToken::new();

@@ -10,15 +10,9 @@ use drawspan_plugin_client::{Bare, Metrics};
 use drawspan_wit::Module;
 use serde_json::{Map, Value, json};
 
-/// The keys of a `plugin:` block that have a flag. `--plugin` takes all of them.
+/// The keys of a component's `plugin:` block that have a flag. `--plugin` takes all of them.
 #[derive(Args, Clone)]
-pub(crate) struct Settings {
-    /// `token`
-    #[arg(long)]
-    token: Option<String>,
-    /// `tls.caFile`: verify the server with it
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+pub(crate) struct Component {
     /// `timeout`, e.g. `500ms`
     #[arg(long)]
     timeout: Option<String>,
@@ -33,57 +27,85 @@ pub(crate) struct Settings {
     plugin: Option<String>,
 }
 
+/// The same, and those of a plugin server's.
+#[derive(Args, Clone)]
+pub(crate) struct Settings {
+    /// `token`
+    #[arg(long)]
+    token: Option<String>,
+    /// `tls.caFile`: verify the server with it
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    #[command(flatten)]
+    component: Component,
+}
+
 impl Settings {
     /// The plugin at `address`: `grpc://…`, `grpcs://…`, `http://…`, `https://…`, or a component's file.
     pub(crate) async fn load(&self, module: Module, address: &str) -> anyhow::Result<Bare> {
-        let block = self.block(address)?;
-        let input = Input::Text { name: "the command line".into(), text: block.to_string(), folder: PathBuf::new() };
-        let (plugin, warnings) = drawspan_config::load_plugin(&input).map_err(|findings| told(&findings))?;
-        crate::report(&warnings);
-        let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
-        let mut plugins = Plugins::new(metrics, crate::cache_folder());
-        plugins.load_bare(address, module, &plugin).await.map_err(|finding| told(&[finding]))
-    }
-
-    fn block(&self, address: &str) -> anyhow::Result<Value> {
-        let mut block = match &self.plugin {
-            Some(text) => serde_json::from_str(text).context("--plugin is not a JSON object")?,
-            None => Map::new(),
-        };
         let (kind, addr, tls) = match address.split_once("://") {
             Some(("grpc", rest)) => ("grpc", rest, false),
             Some(("grpcs", rest)) => ("grpc", rest, true),
             Some(("http", _)) => ("http", address, false),
             Some(("https", _)) => ("http", address, self.ca.is_some()),
             Some(("file", _)) | None => ("wasm", address, false),
-            Some((scheme, _)) => bail!("`{scheme}://` is not known; write grpc://, grpcs://, http://, https:// or a file"),
+            Some((scheme, _)) => {
+                bail!("`{scheme}://` is not known; write grpc://, grpcs://, http://, https:// or a file")
+            }
         };
-        let mut put = |key: &str, value: Value| {
-            block.insert(key.into(), value);
-        };
-        put("type", kind.into());
-        put("addr", addr.into());
+        let mut block = self.component.block()?;
+        block.insert("type".into(), kind.into());
+        block.insert("addr".into(), addr.into());
         if tls {
-            put("tls", self.ca.as_ref().map_or_else(|| json!({}), |ca| json!({"caFile": ca})));
+            let tls = self.ca.as_ref().map_or_else(|| json!({}), |ca| json!({"caFile": ca}));
+            block.insert("tls".into(), tls);
         }
         if let Some(token) = &self.token {
-            put("token", token.as_str().into());
+            block.insert("token".into(), token.as_str().into());
         }
+        load(module, address, block).await
+    }
+}
+
+impl Component {
+    /// The component in `file`.
+    pub(crate) async fn load(&self, module: Module, file: &str) -> anyhow::Result<Bare> {
+        let mut block = self.block()?;
+        block.insert("type".into(), "wasm".into());
+        block.insert("addr".into(), file.into());
+        load(module, file, block).await
+    }
+
+    fn block(&self) -> anyhow::Result<Map<String, Value>> {
+        let mut block = match &self.plugin {
+            Some(text) => serde_json::from_str(text).context("--plugin is not a JSON object")?,
+            None => Map::new(),
+        };
         if let Some(timeout) = &self.timeout {
-            put("timeout", timeout.as_str().into());
+            block.insert("timeout".into(), timeout.as_str().into());
         }
         if !self.config.is_empty() {
             let pairs = self.config.iter().map(|pair| pair.split_once('=').map(|(k, v)| (k.into(), v.into())));
             let pairs: Option<Map<String, Value>> = pairs.collect();
-            put("config", pairs.context("--config takes KEY=VALUE")?.into());
+            block.insert("config".into(), pairs.context("--config takes KEY=VALUE")?.into());
         }
         if !self.keyvalue.is_empty() {
-            let stores: Map<String, Value> =
-                self.keyvalue.iter().map(|name| (name.clone(), json!({"type": "memory"}))).collect();
-            put("keyvalue", stores.into());
+            let memory = |name: &String| (name.clone(), json!({"type": "memory"}));
+            block.insert("keyvalue".into(), self.keyvalue.iter().map(memory).collect::<Map<_, _>>().into());
         }
-        Ok(block.into())
+        Ok(block)
     }
+}
+
+/// Reads the block as a config's would be, so that its keys mean the same, and makes the plugin ready.
+async fn load(module: Module, name: &str, block: Map<String, Value>) -> anyhow::Result<Bare> {
+    let text = Value::from(block).to_string();
+    let input = Input::Text { name: "the command line".into(), text, folder: PathBuf::new() };
+    let (plugin, warnings) = drawspan_config::load_plugin(&input).map_err(|findings| told(&findings))?;
+    crate::report(&warnings);
+    let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
+    let mut plugins = Plugins::new(metrics, crate::cache_folder());
+    plugins.load_bare(name, module, &plugin).await.map_err(|finding| told(&[finding]))
 }
 
 fn told(findings: &[Diagnostic]) -> anyhow::Error {
