@@ -1,5 +1,5 @@
-//! What GOST's gRPC and HTTP plugin protocols have in common: how they say what the WIT contract says otherwise (design
-//! notes, `wit-notes.md` 5). The two bridges and the plugin server share it, so that no value has two meanings.
+//! What GOST's gRPC and HTTP plugin protocols have in common: how they say what the WIT contract says otherwise. The two
+//! bridges and the plugin server share it, so that no value has two meanings.
 //!
 //! What can't be decoded is a [`CallError`] in a reply, and a text in a request: the client is told it.
 
