@@ -25,7 +25,7 @@ bench:
 
 # rebuild the committed components and check that nothing changed
 guests:
-    guest-examples/authenticator-rust/build.sh
+    guest-examples/build.sh
     cd guest-examples && sha256sum -c SHA256SUMS
 
 # each fuzz target for so many seconds (needs cargo-fuzz)

@@ -21,7 +21,7 @@ import (
 type setup struct {
 	name   string
 	plugin string   // YAML; $GRPC and $HTTP stand for the server's addresses, $NOBODY for one where nothing listens
-	server []string // flags of authserver
+	server []string // flags of pluginserver
 	denies bool     // the plugin never gives an answer, so nobody is let in
 }
 
@@ -40,7 +40,7 @@ var setups = []setup{
 	{name: "http_down", plugin: "{type: http, addr: 'http://$NOBODY/auth'}", denies: true},
 }
 
-const config = `
+const proxyConfig = `
 services:
 - name: service-0
   addr: $ADDR
@@ -127,13 +127,13 @@ func TestInterop(t *testing.T) {
 	origin, nobody := startOrigin(t), unusedAddr(t)
 	for _, setup := range setups {
 		t.Run(setup.name, func(t *testing.T) {
-			server := startAuthserver(t, append(setup.server, "-user", user, "-password", password)...)
+			server := startPluginserver(t, append(setup.server, "-user", user, "-password", password)...)
 			addrs := strings.NewReplacer("$GRPC", server.grpc, "$HTTP", server.http, "$NOBODY", nobody, "$ORIGIN", origin)
 
 			run := func(t *testing.T, binary string) map[string]outcome {
 				addr := unusedAddr(t)
 				file := filepath.Join(t.TempDir(), "gost.yaml")
-				text := strings.NewReplacer("$ADDR", addr, "$PLUGIN", addrs.Replace(setup.plugin)).Replace(config)
+				text := strings.NewReplacer("$ADDR", addr, "$PLUGIN", addrs.Replace(setup.plugin)).Replace(proxyConfig)
 				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
@@ -246,7 +246,7 @@ func normalised(t *testing.T, r record) any {
 		}
 		tokens = append(tokens, token)
 	}
-	return []any{r.Protocol, r.Method, r.Path, metadata, tokens}
+	return []any{r.Protocol, r.Method, r.Path, r.Query, metadata, tokens}
 }
 
 func pretty(v any) string {

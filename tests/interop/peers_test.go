@@ -2,7 +2,6 @@ package interop
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -16,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,15 +25,15 @@ import (
 // deadline bounds every wait; nothing here takes long.
 const deadline = 20 * time.Second
 
-var authserver, gostpeer string
+var pluginserver, gostpeer string
 
 func TestMain(m *testing.M) {
 	folder, err := os.MkdirTemp("", "interop")
 	if err != nil {
 		panic(err)
 	}
-	authserver, gostpeer = filepath.Join(folder, "authserver"), filepath.Join(folder, "gostpeer")
-	build := exec.Command("go", "build", "-o", folder, "./authserver", "./gostpeer")
+	pluginserver, gostpeer = filepath.Join(folder, "pluginserver"), filepath.Join(folder, "gostpeer")
+	build := exec.Command("go", "build", "-o", folder, "./pluginserver", "./gostpeer")
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
 	status := 1
 	if err := build.Run(); err != nil {
@@ -58,22 +59,50 @@ func drawspanBinary(t *testing.T) string {
 	return ""
 }
 
-// unusedAddr is an address where nothing listens. Another process could take it meanwhile; on loopback that is rare.
+// lastPort is below the ports that systems give to outgoing connections and to listeners on port 0, and differs between
+// runs that go on at once.
+var lastPort atomic.Int32
+
+func init() { lastPort.Store(10_000 + int32(os.Getpid()*61%20_000)) }
+
+// unusedAddr is an address where nothing listens, and which isn't given out again.
 func unusedAddr(t *testing.T) string {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", lastPort.Add(1))
+		if listener, err := net.Listen("tcp4", addr); err == nil {
+			listener.Close()
+			return addr
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Fatal("no port is free")
+	return ""
+}
+
+// said is what a program has written so far.
+type said struct {
+	mutex sync.Mutex
+	bytes []byte
+}
+
+func (s *said) Write(more []byte) (int, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.bytes = append(s.bytes, more...)
+	return len(more), nil
+}
+
+func (s *said) String() string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return string(s.bytes)
 }
 
 // start runs a program until the test ends. The end of its stderr is shown if the test fails.
-func start(t *testing.T, stdout io.Writer, binary string, args ...string) (exited <-chan struct{}) {
+func start(t *testing.T, stdout io.Writer, binary string, args ...string) (stderr *said, exited <-chan struct{}) {
 	t.Helper()
-	var stderr bytes.Buffer
+	stderr = &said{}
 	command := exec.Command(binary, args...)
-	command.Stdout, command.Stderr = stdout, &stderr
+	command.Stdout, command.Stderr = stdout, stderr
 	command.WaitDelay = deadline
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -93,47 +122,58 @@ func start(t *testing.T, stdout io.Writer, binary string, args ...string) (exite
 			<-over
 		}
 		if t.Failed() {
-			said := stderr.Bytes()
-			t.Logf("%s said at last:\n%s", filepath.Base(binary), said[max(0, len(said)-4000):])
+			text := stderr.String()
+			t.Logf("%s said at last:\n%s", filepath.Base(binary), text[max(0, len(text)-4000):])
 		}
 	})
-	return over
+	return stderr, over
 }
 
-// startGateway returns when addr accepts connections.
-func startGateway(t *testing.T, binary, config, addr string) {
+// startGateway returns when all of addrs accept connections.
+func startGateway(t *testing.T, binary, config string, addrs ...string) {
 	t.Helper()
-	exited := start(t, nil, binary, "-C", config)
-	for end := time.Now().Add(deadline); ; time.Sleep(10 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", addr); err == nil {
-			conn.Close()
-			return
-		} else if time.Now().After(end) {
-			t.Fatal(err)
+	_, exited := start(t, nil, binary, "-C", config)
+	for _, addr := range addrs {
+		eventually(t, filepath.Base(binary)+" to listen", exited, func() bool {
+			conn, err := net.Dial("tcp", addr)
+			if err == nil {
+				conn.Close()
+			}
+			return err == nil
+		})
+	}
+}
+
+// eventually waits for what a program gives no sign of. The program must not exit meanwhile.
+func eventually(t *testing.T, what string, exited <-chan struct{}, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(deadline); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
 		}
 		select {
 		case <-exited:
-			t.Fatalf("%s exited", filepath.Base(binary))
+			t.Fatalf("waited in vain for %s: it exited", what)
 		default:
 		}
 	}
 }
 
-// record is a line of authserver's log.
+// record is a line of pluginserver's log.
 type record struct {
-	Protocol, Method, Path string
-	Metadata               map[string][]string
-	Body                   string
+	Protocol, Method, Path, Query string
+	Metadata                      map[string][]string
+	Body                          string
 }
 
 type pluginServer struct {
-	grpc, http string
+	grpc, http string // addresses
 	client     *http.Client
 	fence      string
 	lines      *bufio.Scanner
 }
 
-func startAuthserver(t *testing.T, args ...string) *pluginServer {
+func startPluginserver(t *testing.T, args ...string) *pluginServer {
 	t.Helper()
 	output, input, err := os.Pipe()
 	if err != nil {
@@ -141,7 +181,7 @@ func startAuthserver(t *testing.T, args ...string) *pluginServer {
 	}
 	t.Cleanup(func() { output.Close() })
 	output.SetReadDeadline(time.Now().Add(10 * deadline))
-	start(t, input, authserver, append(args, "-addr", "127.0.0.1:0", "-http", "127.0.0.1:0")...)
+	start(t, input, pluginserver, append(args, "-addr", "127.0.0.1:0", "-http", "127.0.0.1:0")...)
 	input.Close()
 
 	s := &pluginServer{lines: bufio.NewScanner(output)}
@@ -150,7 +190,7 @@ func startAuthserver(t *testing.T, args ...string) *pluginServer {
 		addr *string
 	}{{"grpc", &s.grpc}, {"http", &s.http}} {
 		if !s.lines.Scan() {
-			t.Fatalf("authserver isn't ready: %v", s.lines.Err())
+			t.Fatalf("pluginserver isn't ready: %v", s.lines.Err())
 		}
 		if _, err := fmt.Sscanf(s.lines.Text(), "listening on %s", protocol.addr); err != nil {
 			t.Fatalf("%q: %v", s.lines.Text(), err)
@@ -169,6 +209,14 @@ func startAuthserver(t *testing.T, args ...string) *pluginServer {
 	}
 	t.Cleanup(s.client.CloseIdleConnections)
 	return s
+}
+
+// plugin is what the `addr` of a `plugin:` block says.
+func (s *pluginServer) plugin(protocol, module string) string {
+	if protocol == "http" {
+		return "http://" + s.http + "/" + module
+	}
+	return s.grpc
 }
 
 // asked are the requests since it was last called. A request of our own marks the end of them, so there is nothing to
@@ -191,7 +239,7 @@ func (s *pluginServer) asked(t *testing.T) []record {
 		}
 		records = append(records, r)
 	}
-	t.Fatalf("authserver is gone: %v", s.lines.Err())
+	t.Fatalf("pluginserver is gone: %v", s.lines.Err())
 	return nil
 }
 
@@ -226,10 +274,17 @@ func startOrigin(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// talk sends each request when the one before is answered, and returns the answers until the gateway closes.
-func talk(t *testing.T, addr string, requests []string, addrs *strings.Replacer) (answers []string) {
+// talk is talkFrom 127.0.0.1.
+func talk(t *testing.T, addr string, requests []string, addrs *strings.Replacer) []string {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
+	return talkFrom(t, "127.0.0.1", addr, requests, addrs)
+}
+
+// talkFrom sends each request when the one before is answered, and returns the answers until the gateway closes.
+func talkFrom(t *testing.T, ip, addr string, requests []string, addrs *strings.Replacer) (answers []string) {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+	conn, err := dialer.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}

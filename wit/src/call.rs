@@ -1,5 +1,9 @@
 //! [`Call`]: one function of the contract as a value.
 
+use std::hash::{Hash, Hasher};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
 use crate::{ErrorKind, Module};
@@ -13,18 +17,40 @@ pub enum OnError {
     Deny,
 }
 
+/// What may be done with a call besides asking once. Each call says it, in `calls.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leave {
+    /// A reply may be kept and given again.
+    pub cache: bool,
+    /// After a failure it may be asked once more.
+    pub repeat: bool,
+    /// Another plugin may be asked too, for comparison.
+    pub shadow: bool,
+}
+
+impl Leave {
+    /// A question without side effects.
+    pub const QUESTION: Self = Self { cache: true, repeat: true, shadow: true };
+    /// A message whose effect is the point.
+    pub const MESSAGE: Self = Self { cache: false, repeat: false, shadow: false };
+}
+
 /// One function of the contract. Its request record implements this, so that bridges and policies can be written once
 /// for all calls.
 ///
 /// Requests hold credentials: they are never logged, and never formatted with `{:?}` into anything that is.
-pub trait Call: ComponentType + Lower + Clone + Send + Sync + Sized + 'static {
+pub trait Call:
+    ComponentType + Lower + Serialize + DeserializeOwned + Clone + Eq + Hash + Send + Sync + Sized + 'static
+{
     /// The answer.
-    type Reply: ComponentType + Lift + Clone + Send + Sync + 'static;
+    type Reply: ComponentType + Lift + Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static;
 
     /// The module that asks.
     const MODULE: Module;
     /// The function's name in the WIT interface [`Module::interface`], e.g. `authenticate`.
     const FUNCTION: &'static str;
+    /// What may be done with it besides asking once.
+    const LEAVE: Leave;
 
     /// What the module answers when its plugin can't, or `None` where the error is the caller's to handle.
     ///
@@ -32,4 +58,14 @@ pub trait Call: ComponentType + Lower + Clone + Send + Sync + Sized + 'static {
     /// operator's choice, `None` when not configured. `kind` matters because what a client may be able to cause
     /// (a trap, a missed deadline, an overload) must never let that client in.
     fn on_failure(&self, on_error: Option<OnError>, kind: ErrorKind) -> Option<Self::Reply>;
+
+    /// Whether a reply says no, or that there is nothing: such a reply is kept for `negativeTTL`.
+    fn is_negative(reply: &Self::Reply) -> bool;
+
+    /// What replies are kept by: everything that a plugin may look at, but for the port of a client's address, which is new
+    /// with each connection.
+    fn cache_key(&self, state: &mut dyn Hasher) {
+        let mut state = state;
+        self.hash(&mut state);
+    }
 }

@@ -1,18 +1,261 @@
 //! The calls, in the order of the WIT package, each with its row of the failure table.
+//!
+//! GOST's answers to a failing plugin differ between transports and versions; here each call has one.
 
+use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
+
+use crate::admission::{AdmissionRequest, Verdict};
 use crate::authenticator::{AuthenticationRequest, Identity};
-use crate::{Call, ErrorKind, Module, OnError};
+use crate::bypass::{BypassRequest, Match};
+use crate::hop::HopRequest;
+use crate::host_mapper::LookupRequest;
+use crate::ingress::{GetRuleRequest, SetRuleRequest};
+use crate::observer::ObserveRequest;
+use crate::recorder::WriteRequest;
+use crate::resolver::ResolveRequest;
+use crate::rewriter::RewriteRequest;
+use crate::router::{Route, RouteRequest};
+use crate::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest, Service};
+use crate::traffic_limiter::{LimitRequest, Rates};
+use crate::{Call, ErrorKind, Leave, Module, OnError};
+
+/// An address without its port; what isn't `ip:port` as it is.
+fn without_port(address: &str) -> String {
+    address.parse::<SocketAddr>().map_or_else(|_| address.to_owned(), |address| address.ip().to_string())
+}
+
+/// `onError: allow` for what guards a door: only while the plugin can't be reached, since a client may be able to cause
+/// anything else.
+fn opens(on_error: Option<OnError>, kind: ErrorKind) -> bool {
+    on_error == Some(OnError::Allow) && kind == ErrorKind::Unavailable
+}
 
 impl Call for AuthenticationRequest {
     type Reply = Option<Identity>;
-
     const MODULE: Module = Module::Auther;
     const FUNCTION: &'static str = "authenticate";
+    /// Not repeated: a plugin may count attempts.
+    const LEAVE: Leave = Leave { cache: true, repeat: false, shadow: true };
 
-    /// Denies. With `onError: allow`, a client is let in anonymously while the plugin can't be reached; anything that a
-    /// client may be able to cause still denies.
+    /// Denies; a client that is let in by `onError: allow` is anonymous.
     fn on_failure(&self, on_error: Option<OnError>, kind: ErrorKind) -> Option<Self::Reply> {
-        let open = on_error == Some(OnError::Allow) && kind == ErrorKind::Unavailable;
-        Some(open.then(|| Identity { client_id: String::new() }))
+        Some(opens(on_error, kind).then(|| Identity { client_id: String::new() }))
+    }
+
+    fn is_negative(reply: &Self::Reply) -> bool {
+        reply.is_none()
+    }
+
+    fn cache_key(&self, mut state: &mut dyn Hasher) {
+        let client = self.client_address.as_deref().map(without_port);
+        (&self.service, &self.username, &self.password, client, &self.certificate).hash(&mut state);
+    }
+}
+
+impl Call for AdmissionRequest {
+    type Reply = Verdict;
+    const MODULE: Module = Module::Admission;
+    const FUNCTION: &'static str = "admit";
+    const LEAVE: Leave = Leave::QUESTION;
+
+    /// Denies.
+    fn on_failure(&self, on_error: Option<OnError>, kind: ErrorKind) -> Option<Self::Reply> {
+        Some(if opens(on_error, kind) { Verdict::Admitted } else { Verdict::Denied })
+    }
+
+    fn is_negative(reply: &Self::Reply) -> bool {
+        *reply == Verdict::Denied
+    }
+
+    fn cache_key(&self, mut state: &mut dyn Hasher) {
+        (&self.network, without_port(&self.client_address), &self.service).hash(&mut state);
+    }
+}
+
+impl Call for BypassRequest {
+    type Reply = Match;
+    const MODULE: Module = Module::Bypass;
+    const FUNCTION: &'static str = "contains";
+    const LEAVE: Leave = Leave::QUESTION;
+
+    /// Matched: a service refuses, a node is skipped. GOST: its stable HTTP client answers false.
+    fn on_failure(&self, on_error: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
+        Some(if on_error == Some(OnError::Allow) { Match::Unmatched } else { Match::Matched })
+    }
+
+    fn is_negative(reply: &Self::Reply) -> bool {
+        *reply == Match::Unmatched
+    }
+}
+
+impl Call for HopRequest {
+    type Reply = Option<String>;
+    const MODULE: Module = Module::Hop;
+    const FUNCTION: &'static str = "select";
+    const LEAVE: Leave = Leave::QUESTION;
+
+    /// The dial fails. GOST: no node, which on the first hop means a direct connection; so does `onError: allow`.
+    fn on_failure(&self, on_error: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
+        (on_error == Some(OnError::Allow)).then_some(None)
+    }
+
+    fn is_negative(reply: &Self::Reply) -> bool {
+        reply.is_none()
+    }
+
+    fn cache_key(&self, mut state: &mut dyn Hasher) {
+        let source = self.source_address.as_deref().map(without_port);
+        (&self.network, &self.target_address, &self.host, &self.path, &self.client_id, source).hash(&mut state);
+    }
+}
+
+impl Call for LimitRequest {
+    type Reply = Rates;
+    const MODULE: Module = Module::Limiter;
+    const FUNCTION: &'static str = "limit";
+    const LEAVE: Leave = Leave::QUESTION;
+
+    /// An error, for which the limiter has the last known rates, unless the operator decides: `allow` is no limit, `deny`
+    /// lets nothing pass.
+    fn on_failure(&self, on_error: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
+        match on_error? {
+            OnError::Allow => Some(Rates { upload: None, download: None }),
+            OnError::Deny => Some(Rates { upload: Some(0), download: Some(0) }),
+        }
+    }
+
+    fn is_negative(reply: &Self::Reply) -> bool {
+        reply.upload.is_none() && reply.download.is_none()
+    }
+
+    fn cache_key(&self, mut state: &mut dyn Hasher) {
+        let source = self.source_address.as_deref().map(without_port);
+        (self.scope, &self.service, &self.network, &self.target_address, &self.client_id, source).hash(&mut state);
+    }
+}
+
+impl Call for LookupRequest {
+    type Reply = Vec<String>;
+    const MODULE: Module = Module::Hosts;
+    const FUNCTION: &'static str = "lookup";
+    const LEAVE: Leave = Leave::QUESTION;
+
+    /// Not in the table, unless `onError: deny` makes it an error.
+    fn on_failure(&self, on_error: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
+        (on_error != Some(OnError::Deny)).then(Vec::new)
+    }
+
+    fn is_negative(reply: &Self::Reply) -> bool {
+        reply.is_empty()
+    }
+}
+
+impl Call for ResolveRequest {
+    type Reply = Vec<String>;
+    const MODULE: Module = Module::Resolver;
+    const FUNCTION: &'static str = "resolve";
+    const LEAVE: Leave = Leave::QUESTION;
+
+    /// An error: the dial fails.
+    fn on_failure(&self, _: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
+        None
+    }
+
+    fn is_negative(reply: &Self::Reply) -> bool {
+        reply.is_empty()
+    }
+}
+
+impl Call for GetRuleRequest {
+    type Reply = Option<String>;
+    const MODULE: Module = Module::Ingress;
+    const FUNCTION: &'static str = "get-rule";
+    const LEAVE: Leave = Leave::QUESTION;
+
+    /// No rule.
+    fn on_failure(&self, _: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
+        Some(None)
+    }
+
+    fn is_negative(reply: &Self::Reply) -> bool {
+        reply.is_none()
+    }
+}
+
+impl Call for RouteRequest {
+    type Reply = Option<Route>;
+    const MODULE: Module = Module::Router;
+    const FUNCTION: &'static str = "get-route";
+    const LEAVE: Leave = Leave::QUESTION;
+
+    /// No route: the packet is dropped.
+    fn on_failure(&self, _: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
+        Some(None)
+    }
+
+    fn is_negative(reply: &Self::Reply) -> bool {
+        reply.is_none()
+    }
+}
+
+/// Six calls are the same to the letter: messages, whose failure the caller handles and logs.
+macro_rules! message {
+    ($request:ty, $module:expr, $function:literal) => {
+        impl Call for $request {
+            type Reply = ();
+            const MODULE: Module = $module;
+            const FUNCTION: &'static str = $function;
+            const LEAVE: Leave = Leave::MESSAGE;
+
+            /// An error, which the caller handles and logs.
+            fn on_failure(&self, _: Option<OnError>, _: ErrorKind) -> Option<()> {
+                None
+            }
+
+            fn is_negative((): &()) -> bool {
+                false
+            }
+        }
+    };
+}
+
+message!(SetRuleRequest, Module::Ingress, "set-rule");
+message!(RegisterRequest, Module::Sd, "register");
+message!(RenewRequest, Module::Sd, "renew");
+message!(DeregisterRequest, Module::Sd, "deregister");
+message!(WriteRequest, Module::Recorder, "write");
+message!(ObserveRequest, Module::Observer, "observe");
+
+impl Call for GetServicesRequest {
+    type Reply = Vec<Service>;
+    const MODULE: Module = Module::Sd;
+    const FUNCTION: &'static str = "get-services";
+    const LEAVE: Leave = Leave::QUESTION;
+
+    /// An error: the dial fails.
+    fn on_failure(&self, _: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
+        None
+    }
+
+    fn is_negative(reply: &Self::Reply) -> bool {
+        reply.is_empty()
+    }
+}
+
+impl Call for RewriteRequest {
+    type Reply = Option<Vec<u8>>;
+    const MODULE: Module = Module::Rewriter;
+    const FUNCTION: &'static str = "rewrite";
+    /// Not repeated and not kept: bodies are large, and no two requests are the same.
+    const LEAVE: Leave = Leave { cache: false, repeat: false, shadow: true };
+
+    /// Unchanged.
+    fn on_failure(&self, _: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
+        Some(None)
+    }
+
+    fn is_negative(reply: &Self::Reply) -> bool {
+        reply.is_none()
     }
 }

@@ -31,7 +31,7 @@ pub use bindings::exports::drawspan::plugin::{
     admission, authenticator, bypass, hop, host_mapper, ingress, lifecycle, observer, recorder, resolver, rewriter,
     router, service_discovery, traffic_limiter,
 };
-pub use call::{Call, OnError};
+pub use call::{Call, Leave, OnError};
 pub use error::{CallError, ErrorKind, chain};
 pub use module::Module;
 pub use plugin::{BoxPlugin, Plugin, boxed};
@@ -41,3 +41,23 @@ pub const PACKAGE: &str = "drawspan:plugin";
 
 /// The released versions of [`PACKAGE`] that this build can load, newest first.
 pub const VERSIONS: &[&str] = &["0.1.0"];
+
+/// The text of the newest version of [`PACKAGE`], as file names and contents.
+pub const SOURCES: &[(&str, &str)] = &[
+    ("types.wit", include_str!("../0.1.0/types.wit")),
+    ("authenticator.wit", include_str!("../0.1.0/authenticator.wit")),
+    ("admission.wit", include_str!("../0.1.0/admission.wit")),
+    ("bypass.wit", include_str!("../0.1.0/bypass.wit")),
+    ("hop.wit", include_str!("../0.1.0/hop.wit")),
+    ("traffic-limiter.wit", include_str!("../0.1.0/traffic-limiter.wit")),
+    ("host-mapper.wit", include_str!("../0.1.0/host-mapper.wit")),
+    ("resolver.wit", include_str!("../0.1.0/resolver.wit")),
+    ("ingress.wit", include_str!("../0.1.0/ingress.wit")),
+    ("router.wit", include_str!("../0.1.0/router.wit")),
+    ("service-discovery.wit", include_str!("../0.1.0/service-discovery.wit")),
+    ("recorder.wit", include_str!("../0.1.0/recorder.wit")),
+    ("observer.wit", include_str!("../0.1.0/observer.wit")),
+    ("rewriter.wit", include_str!("../0.1.0/rewriter.wit")),
+    ("lifecycle.wit", include_str!("../0.1.0/lifecycle.wit")),
+    ("worlds.wit", include_str!("../0.1.0/worlds.wit")),
+];

@@ -17,8 +17,8 @@ use drawspan_plugin_client::{
     BackingSettings, Engine, GrpcSettings, HttpSettings, Metrics, PluginClient, PluginSettings, Target, WasmSettings,
 };
 use drawspan_testkit::{GrpcAnswer, GrpcPlugin, HttpAnswer, HttpPlugin, Users};
-use drawspan_wit::Plugin;
 use drawspan_wit::authenticator::AuthenticationRequest;
+use drawspan_wit::{Module, Plugin};
 use tokio::runtime::Runtime;
 
 const USERS: Users = &[("alice", "wonder")];
@@ -90,10 +90,20 @@ async fn latencies(client: &PluginClient, calls: usize) -> Vec<Duration> {
 }
 
 async fn client(backing: BackingSettings) -> PluginClient {
-    let settings =
-        PluginSettings { name: "auther-0".into(), backing, timeout: TIMEOUT, concurrency: 1024, on_error: None };
+    let settings = PluginSettings {
+        name: "auther-0".into(),
+        module: Module::Auther,
+        backing,
+        timeout: TIMEOUT,
+        concurrency: 1024,
+        retries: 0,
+        cache: None,
+        fallback: None,
+        shadow: None,
+        on_error: None,
+    };
     let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
-    PluginClient::load::<AuthenticationRequest>(settings, &metrics).await.unwrap()
+    PluginClient::load(settings, &metrics).await.unwrap()
 }
 
 fn grpc_settings(server: &GrpcPlugin) -> BackingSettings {
@@ -123,6 +133,7 @@ fn wasm(max_calls: u64) -> BackingSettings {
         memory: 64 << 20,
         config: vec![("users".into(), "alice:wonder".into())],
         env: vec![],
+        keyvalue: vec![],
         max_reply: MAX_REPLY,
         start_timeout: TIMEOUT,
     };

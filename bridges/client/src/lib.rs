@@ -9,9 +9,10 @@ mod layer;
 mod metrics;
 
 pub use backing::{Backing, BackingError, BackingSettings, PluginCall};
-pub use client::{PluginClient, PluginSettings};
+pub use client::{Bare, LoadError, PluginClient, PluginSettings, ShadowSettings};
 pub use drawspan_bridge_grpc::GrpcSettings;
 pub use drawspan_bridge_http::HttpSettings;
 pub use drawspan_bridge_transport::{Target, TlsSettings};
 pub use drawspan_bridge_wasm::{Engine, EngineError, WasmSettings};
+pub use layer::CacheSettings;
 pub use metrics::Metrics;

@@ -20,24 +20,46 @@ pub struct Metrics(Arc<Families>);
 
 struct Families {
     calls: Family<Labels, Counter>,
-    errors: Family<ErrorLabels, Counter>,
+    errors: Family<KindLabels, Counter>,
     seconds: Family<Labels, Histogram, fn() -> Histogram>,
     in_flight: Family<Labels, Gauge>,
+    hits: Family<Labels, Counter>,
+    misses: Family<Labels, Counter>,
+    fallbacks: Family<Labels, Counter>,
+    shadows: Family<OutcomeLabels, Counter>,
 }
 
+/// A plugin, as metrics and logs call it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
-    plugin: String,
+pub(crate) struct Labels {
+    pub(crate) plugin: Arc<str>,
     module: &'static str,
     backing: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ErrorLabels {
-    plugin: String,
-    module: &'static str,
-    backing: &'static str,
+struct KindLabels {
+    #[prometheus(flatten)]
+    plugin: Labels,
     kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    #[prometheus(flatten)]
+    plugin: Labels,
+    outcome: &'static str,
+}
+
+impl Labels {
+    pub(crate) fn new(plugin: &Arc<str>, module: Module, backing: &'static str) -> Self {
+        Self { plugin: Arc::clone(plugin), module: module.as_str(), backing }
+    }
+
+    /// The module's name.
+    pub(crate) const fn module(&self) -> &'static str {
+        self.module
+    }
 }
 
 impl Metrics {
@@ -48,26 +70,63 @@ impl Metrics {
             errors: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             in_flight: Family::default(),
+            hits: Family::default(),
+            misses: Family::default(),
+            fallbacks: Family::default(),
+            shadows: Family::default(),
         };
         registry.register("drawspan_plugin_calls", "Calls to plugins", families.calls.clone());
         registry.register("drawspan_plugin_errors", "Calls that got no answer", families.errors.clone());
         registry.register_with_unit("drawspan_plugin_call", "Time of a call", Unit::Seconds, families.seconds.clone());
         registry.register("drawspan_plugin_calls_in_flight", "Calls being answered", families.in_flight.clone());
+        registry.register(
+            "drawspan_plugin_cache_hits",
+            "Calls answered by a reply that was kept",
+            families.hits.clone(),
+        );
+        registry.register("drawspan_plugin_cache_misses", "Calls that no kept reply answers", families.misses.clone());
+        registry.register("drawspan_plugin_fallbacks", "Calls handed to the fallback", families.fallbacks.clone());
+        registry.register("drawspan_plugin_shadows", "Replies compared with the shadow's", families.shadows.clone());
         Self(Arc::new(families))
     }
 
-    /// The metrics of one plugin, looked up once so that a call only adds.
-    pub(crate) fn plugin(&self, plugin: &str, module: Module, backing: &'static str) -> PluginMetrics {
-        let module = module.as_str();
-        let labels = Labels { plugin: plugin.to_owned(), module, backing };
+    /// What every plugin counts, looked up once so that a call only adds.
+    pub(crate) fn plugin(&self, labels: &Labels) -> PluginMetrics {
         PluginMetrics {
-            calls: self.0.calls.get_or_create_owned(&labels),
+            calls: self.0.calls.get_or_create_owned(labels),
             errors: ErrorKind::ALL.map(|kind| {
-                let plugin = plugin.to_owned();
-                self.0.errors.get_or_create_owned(&ErrorLabels { plugin, module, backing, kind: kind.as_str() })
+                let labels = KindLabels { plugin: labels.clone(), kind: kind.as_str() };
+                self.0.errors.get_or_create_owned(&labels)
             }),
-            seconds: self.0.seconds.get_or_create_owned(&labels),
-            in_flight: self.0.in_flight.get_or_create_owned(&labels),
+            seconds: self.0.seconds.get_or_create_owned(labels),
+            in_flight: self.0.in_flight.get_or_create_owned(labels),
+        }
+    }
+
+    /// What a plugin with a `cache` counts besides.
+    pub(crate) fn cache(&self, labels: &Labels) -> CacheMetrics {
+        CacheMetrics {
+            hits: self.0.hits.get_or_create_owned(labels),
+            misses: self.0.misses.get_or_create_owned(labels),
+        }
+    }
+
+    /// What a plugin with a `fallback` counts besides: the calls handed on.
+    pub(crate) fn fallbacks(&self, labels: &Labels) -> Counter {
+        self.0.fallbacks.get_or_create_owned(labels)
+    }
+
+    /// What a plugin with a `shadow` counts besides.
+    pub(crate) fn shadow(&self, labels: &Labels) -> ShadowMetrics {
+        let outcome = |outcome| {
+            let labels = OutcomeLabels { plugin: labels.clone(), outcome };
+            self.0.shadows.get_or_create_owned(&labels)
+        };
+        ShadowMetrics {
+            matches: outcome("match"),
+            differences: outcome("difference"),
+            errors: outcome("error"),
+            dropped: outcome("dropped"),
         }
     }
 }
@@ -87,4 +146,18 @@ impl PluginMetrics {
             self.errors[position].inc();
         }
     }
+}
+
+/// The metrics of one plugin's cache.
+pub(crate) struct CacheMetrics {
+    pub(crate) hits: Counter,
+    pub(crate) misses: Counter,
+}
+
+/// The metrics of one plugin's shadow, a counter for each outcome.
+pub(crate) struct ShadowMetrics {
+    pub(crate) matches: Counter,
+    pub(crate) differences: Counter,
+    pub(crate) errors: Counter,
+    pub(crate) dropped: Counter,
 }

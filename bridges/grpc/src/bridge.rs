@@ -102,7 +102,7 @@ impl<C: GrpcCall> Plugin<C> for GrpcBridge {
         client.ready().await.map_err(|error| lost(&error))?;
         let codec = ProstCodec::<C::Request, C::Response>::default();
         let reply = client.unary(request, PathAndQuery::from_static(C::PATH), codec).await.map_err(|s| failure(&s))?;
-        C::decode(reply.into_inner()).map_err(|reason| CallError::new(ErrorKind::BadReply, reason))
+        C::decode(reply.into_inner())
     }
 }
 

@@ -7,18 +7,20 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use drawspan_bridge_gost::unusable;
 use drawspan_bridge_transport::{Connector, Target, TlsError, TlsSettings};
 use drawspan_wit::{CallError, ErrorKind, Plugin, chain};
 use flate2::read::GzDecoder;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, Request, StatusCode, Uri};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::{Host, Position, Url};
 
-use crate::HttpCall;
+use crate::{HttpCall, Payload};
 
 /// How to reach an HTTP plugin server.
 #[derive(Clone, Debug)]
@@ -66,7 +68,8 @@ pub enum HttpError {
 /// Answers calls by asking an HTTP plugin server, over a pool of keep-alive connections.
 pub struct HttpBridge {
     client: Client<Connector, Full<Bytes>>,
-    url: Uri,
+    url: Url,
+    uri: Uri,
     authorization: Option<HeaderValue>,
     max_reply: usize,
 }
@@ -90,39 +93,34 @@ impl HttpBridge {
         let connector = Connector::new(target, tls, b"http/1.1", false, *connect_timeout)?;
         Ok(Self {
             client: Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector),
-            url: url[..Position::AfterQuery].parse().map_err(|_| invalid())?,
+            url: url.clone(),
+            uri: url[..Position::AfterQuery].parse().map_err(|_| invalid())?,
             authorization: authorization(url, token.as_deref())?,
             max_reply: *max_reply,
         })
     }
 
-    async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Bytes, CallError> {
-        let reply = self.client.request(request).await.map_err(|error| {
+    async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, CallError> {
+        self.client.request(request).await.map_err(|error| {
             let kind = if error.is_connect() { ErrorKind::Unavailable } else { ErrorKind::BadReply };
             let what = if error.is_connect() { "" } else { "connection lost: " };
-            CallError::new(
-                kind,
-                format!("{what}{}", std::error::Error::source(&error).map_or_else(|| error.to_string(), chain)),
-            )
-        })?;
-        let status = reply.status();
-        if status != StatusCode::OK {
-            // GOST: follows redirects, and a page that says `{"ok":true}` lets anyone in.
-            let hint = if status.is_redirection() { "; redirects are not followed" } else { "" };
-            return Err(CallError::new(ErrorKind::Refused, format!("the server answered {status}{hint}")));
-        }
+            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), chain);
+            CallError::new(kind, format!("{what}{why}"))
+        })
+    }
+
+    async fn body(&self, reply: Response<Incoming>) -> Result<Bytes, CallError> {
         let gzip =
             reply.headers().get(CONTENT_ENCODING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"));
         let body = Limited::new(reply.into_body(), self.max_reply).collect().await.map_err(|error| {
-            let reason = if error.is::<LengthLimitError>() {
+            unusable(if error.is::<LengthLimitError>() {
                 self.too_large()
             } else {
                 format!("connection lost: {}", chain(&*error))
-            };
-            CallError::new(ErrorKind::BadReply, reason)
+            })
         })?;
         let body = body.to_bytes();
-        if gzip { self.gunzip(&body).map_err(|reason| CallError::new(ErrorKind::BadReply, reason)) } else { Ok(body) }
+        if gzip { self.gunzip(&body).map_err(unusable) } else { Ok(body) }
     }
 
     fn gunzip(&self, body: &[u8]) -> Result<Bytes, String> {
@@ -156,11 +154,43 @@ fn authorization(url: &Url, token: Option<&str>) -> Result<Option<HeaderValue>, 
     Ok(Some(value))
 }
 
+/// What Go leaves as it is in a query; a space becomes `+`.
+const QUERY: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b' ');
+
+/// The URL with these parameters beside its own, sorted by name, as GOST writes them.
+fn with_query(url: &Url, parameters: Vec<(&'static str, String)>) -> String {
+    let own = url.query_pairs().filter(|(name, _)| parameters.iter().all(|(ours, _)| ours != name));
+    let mut pairs: Vec<_> = own.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+    pairs.extend(parameters.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let escape = |text: &str| utf8_percent_encode(text, &QUERY).to_string().replace(' ', "+");
+    let query: Vec<_> = pairs.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
+    format!("{}?{}", &url[..Position::AfterPath], query.join("&"))
+}
+
+/// A status that is no answer.
+fn refused(status: StatusCode) -> CallError {
+    // GOST: follows redirects, and a page that says `{"ok":true}` lets anyone in.
+    let hint = if status.is_redirection() { "; redirects are not followed" } else { "" };
+    CallError::new(ErrorKind::Refused, format!("the server answered {status}{hint}"))
+}
+
 impl<C: HttpCall> Plugin<C> for HttpBridge {
     async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
-        let mut request = Request::new(Full::new(Bytes::from(call.encode())));
+        if let Some(reply) = call.unsent() {
+            return Ok(reply);
+        }
+        let (uri, body) = match call.encode() {
+            Payload::Json(body) => (self.uri.clone(), body.into()),
+            Payload::Query(parameters) => {
+                let uri = with_query(&self.url, parameters).parse();
+                // Only what is too long. A client may be able to cause it.
+                (uri.map_err(|_| CallError::new(ErrorKind::Refused, "the URL would be too long"))?, Bytes::new())
+            }
+        };
+        let mut request = Request::new(Full::new(body));
         *request.method_mut() = C::METHOD;
-        *request.uri_mut() = self.url.clone();
+        *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
@@ -168,7 +198,33 @@ impl<C: HttpCall> Plugin<C> for HttpBridge {
         if let Some(value) = &self.authorization {
             headers.insert(AUTHORIZATION, value.clone());
         }
-        let body = self.ask(request).await?;
-        C::decode(&body).map_err(|reason| CallError::new(ErrorKind::BadReply, reason))
+        let reply = self.ask(request).await?;
+        match reply.status() {
+            StatusCode::OK => C::decode(&self.body(reply).await?),
+            status => C::decode_status(status).ok_or_else(|| refused(status)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_join_those_of_the_url_as_in_gost() {
+        let query = |url: &str, parameters: &[(&'static str, &str)]| {
+            with_query(
+                &url.parse().unwrap(),
+                parameters.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            )
+        };
+        for (url, parameters, merged) in [
+            ("http://a:1/x", &[("host", "b:80"), ("service", "s")][..], "http://a:1/x?host=b%3A80&service=s"),
+            ("http://a:1", &[("host", "b")], "http://a:1/?host=b"),
+            ("http://a:1/?z=1&b=2&b=1#f", &[("host", "ü *~/+")], "http://a:1/?b=2&b=1&host=%C3%BC+%2A~%2F%2B&z=1"),
+            ("http://a:1/?host=evil&t=a+b", &[("host", "b")], "http://a:1/?host=b&t=a+b"),
+        ] {
+            assert_eq!(query(url, parameters), merged);
+        }
     }
 }

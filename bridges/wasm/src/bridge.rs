@@ -37,7 +37,10 @@ pub struct WasmSettings {
     pub config: Vec<(String, String)>,
     /// The environment. May hold secrets.
     pub env: Vec<(String, String)>,
-    /// The largest reply, in bytes.
+    /// The stores of `wasi:keyvalue`, by name, with the most bytes that each may hold. They are private to this plugin, shared
+    /// by its instances, and gone with it.
+    pub keyvalue: Vec<(String, usize)>,
+    /// The largest reply, in bytes. What the component passes to the gateway at once is bounded by it too.
     pub max_reply: usize,
     /// How long starting an instance may take at load.
     pub start_timeout: Duration,
@@ -76,13 +79,14 @@ impl WasmBridge {
             min_instances,
             max_calls,
             config,
+            keyvalue,
             max_reply,
             start_timeout,
             ..
         } = settings;
         let loaded = {
             let engine = engine.clone();
-            tokio::task::spawn_blocking(move || Loaded::read(&engine, &path, sha256.as_deref()))
+            tokio::task::spawn_blocking(move || Loaded::read(&engine, &path, sha256.as_deref(), !keyvalue.is_empty()))
                 .await
                 .unwrap_or_else(|error| Err(LoadError::Invalid(error.to_string())))?
         };

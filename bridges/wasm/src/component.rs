@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use drawspan_wit::{Module, PACKAGE, VERSIONS};
 use sha2::{Digest, Sha256};
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
-use crate::Engine;
 use crate::host::Host;
+use crate::{Engine, keyvalue};
 
 /// Why a component can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,14 @@ pub enum LoadError {
     /// It needs something that it isn't given.
     #[error("it imports what it is not given: {0}")]
     Imports(String),
+    /// It needs what the operator has to grant.
+    #[error("it imports {import}; {remedy}")]
+    Grant {
+        /// What it needs.
+        import: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
     /// It doesn't answer for this module.
     #[error("it does not export {PACKAGE}/{wanted}, which {} asks; it exports {found}", .module.as_str())]
     NotExported {
@@ -72,15 +80,50 @@ pub enum LoadError {
     Start(String),
 }
 
-/// A component that was read, checked and compiled, ready to be instantiated.
-pub(crate) struct Loaded {
-    pub(crate) component: Component,
-    pub(crate) pre: InstancePre<Host>,
+/// What a component's file says about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// The modules that it can serve, in the order of [`Module::ALL`], each with the version of the contract, e.g. `0.1.0`. A
+    /// version that isn't in [`VERSIONS`] can't be loaded here.
+    pub exports: Vec<(Module, String)>,
+    /// Whether it reads its configuration by `lifecycle.init`.
+    pub lifecycle: bool,
+    /// The interfaces that it needs, e.g. `wasi:keyvalue/store@0.2.0-draft`, without those of the contract itself.
+    pub imports: Vec<String>,
+    /// The file's size in bytes.
+    pub size: u64,
+    /// The file's SHA-256 as 64 hexadecimal digits, as the config's `sha256` wants it.
+    pub sha256: String,
 }
 
-impl Loaded {
-    /// Takes seconds for a large component that isn't in the cache: not for a thread that serves connections.
-    pub(crate) fn read(engine: &Engine, path: &Path, sha256: Option<&str>) -> Result<Self, LoadError> {
+/// Looks at the component in the file `path` without running any of it. Takes seconds for a large one that isn't in the cache.
+///
+/// # Errors
+/// When the file can't be read or isn't a component. What a component imports or exports is never an error here.
+pub fn inspect(engine: &Engine, path: &Path) -> Result<Inspection, LoadError> {
+    let file = File::read(engine, path, None)?;
+    let ours = exports(&file.component);
+    let version = |interface: &str| {
+        ours.iter().find_map(|name| name.strip_prefix(interface)?.strip_prefix('@')).map(str::to_owned)
+    };
+    Ok(Inspection {
+        exports: Module::ALL.into_iter().filter_map(|module| Some((module, version(module.interface())?))).collect(),
+        lifecycle: version("lifecycle").is_some(),
+        imports: imports(&file.component),
+        size: file.size,
+        sha256: file.sha256,
+    })
+}
+
+/// A component that was read and compiled.
+struct File {
+    component: Component,
+    size: u64,
+    sha256: String,
+}
+
+impl File {
+    fn read(engine: &Engine, path: &Path, sha256: Option<&str>) -> Result<Self, LoadError> {
         let bytes = std::fs::read(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
         let digest = hex(&Sha256::digest(&bytes));
         if let Some(wanted) = sha256
@@ -106,7 +149,29 @@ impl Loaded {
                 component
             }
         };
-        let pre = engine.linker().instantiate_pre(&component).map_err(|error| LoadError::Imports(one_line(&error)))?;
+        Ok(Self { component, size: bytes.len() as u64, sha256: digest })
+    }
+}
+
+/// A component that was read, checked and compiled, ready to be instantiated.
+pub(crate) struct Loaded {
+    pub(crate) component: Component,
+    pub(crate) pre: InstancePre<Host>,
+}
+
+impl Loaded {
+    /// Takes seconds for a large component that isn't in the cache: not for a thread that serves connections.
+    pub(crate) fn read(
+        engine: &Engine,
+        path: &Path,
+        sha256: Option<&str>,
+        has_keyvalue: bool,
+    ) -> Result<Self, LoadError> {
+        let File { component, .. } = File::read(engine, path, sha256)?;
+        granted(&component, has_keyvalue)?;
+        let pre = linker(engine, has_keyvalue)
+            .and_then(|linker| linker.instantiate_pre(&component))
+            .map_err(|error| LoadError::Imports(one_line(&error)))?;
         Ok(Self { component, pre })
     }
 
@@ -119,7 +184,7 @@ impl Loaded {
                 return Ok(index);
             }
         }
-        let exports = self.exports();
+        let exports = exports(&self.component);
         let other = exports.iter().find_map(|name| name.strip_prefix(interface)?.strip_prefix('@'));
         Err(match other {
             Some(found) => LoadError::Version { interface, found: found.into() },
@@ -139,13 +204,48 @@ impl Loaded {
             self.component.get_export_index(Some(&lifecycle), "init")
         })
     }
+}
 
-    /// The interfaces of our package that it exports, as `name@version`.
-    fn exports(&self) -> Vec<String> {
-        let ty = self.component.component_type();
-        let names = ty.exports(self.component.engine());
-        names.filter_map(|(name, _)| name.strip_prefix(PACKAGE)?.strip_prefix('/').map(str::to_owned)).collect()
+/// The interfaces of our package that it exports, as `name@version`.
+fn exports(component: &Component) -> Vec<String> {
+    let ty = component.component_type();
+    let names = ty.exports(component.engine());
+    names.filter_map(|(name, _)| name.strip_prefix(PACKAGE)?.strip_prefix('/').map(str::to_owned)).collect()
+}
+
+/// What it imports besides the types of our package, which every component imports and nobody has to provide.
+fn imports(component: &Component) -> Vec<String> {
+    let ty = component.component_type();
+    let names = ty.imports(component.engine()).map(|(name, _)| name.to_owned());
+    names.filter(|name| !name.strip_prefix(PACKAGE).is_some_and(|rest| rest.starts_with('/'))).collect()
+}
+
+/// Refuses what isn't linked without a grant, and says how to grant it.
+fn granted(component: &Component, has_keyvalue: bool) -> Result<(), LoadError> {
+    for import in imports(component) {
+        let remedy = if import.starts_with("wasi:http/") {
+            "that needs `httpHosts` in the plugin block, which is not implemented yet"
+        } else if !import.starts_with(keyvalue::PACKAGE) {
+            continue;
+        } else if !import.ends_with(keyvalue::VERSION) {
+            "of wasi:keyvalue this gateway knows 0.2.0-draft only"
+        } else if !has_keyvalue {
+            "add `keyvalue: {default: {type: memory}}` to the plugin block"
+        } else {
+            continue;
+        };
+        return Err(LoadError::Grant { import, remedy });
     }
+    Ok(())
+}
+
+/// What everybody may import, and what was granted.
+fn linker(engine: &Engine, has_keyvalue: bool) -> wasmtime::Result<Linker<Host>> {
+    let mut linker = engine.linker().clone();
+    if has_keyvalue {
+        keyvalue::add_to_linker(&mut linker)?;
+    }
+    Ok(linker)
 }
 
 /// An error and its causes in one line, without the backtrace of the guest.

@@ -8,6 +8,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 
 use crate::bridge::WasmSettings;
+use crate::keyvalue::Bucket;
 use crate::log::{GuestLog, LogStream};
 
 /// What one plugin's instances are given: the same for each of them.
@@ -16,6 +17,7 @@ pub(crate) struct Grants {
     env: Vec<(String, String)>,
     memory: usize,
     log: Arc<GuestLog>,
+    stores: Vec<Bucket>,
 }
 
 impl Grants {
@@ -25,7 +27,13 @@ impl Grants {
             env: settings.env.clone(),
             memory: settings.memory,
             log: Arc::new(GuestLog::new(&settings.name)),
+            stores: settings.keyvalue.iter().map(|(name, size)| Bucket::new(name.clone(), *size)).collect(),
         }
+    }
+
+    /// The store of `wasi:keyvalue` that was granted under this name.
+    pub(crate) fn store(&self, name: &str) -> Option<Bucket> {
+        self.stores.iter().find(|store| store.name() == name).cloned()
     }
 }
 
@@ -53,6 +61,18 @@ impl Host {
             limits: Limits { memory_left: grants.memory, memory: grants.memory },
             grants,
         }
+    }
+
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    pub(crate) fn table(&self) -> &ResourceTable {
+        &self.table
+    }
+
+    pub(crate) fn table_mut(&mut self) -> &mut ResourceTable {
+        &mut self.table
     }
 
     pub(crate) fn limits(&mut self) -> &mut dyn ResourceLimiter {

@@ -89,7 +89,10 @@ impl Instance {
         let (result,) = function.call_async(&mut self.store, (call,)).await.map_err(|error| {
             // wasmtime has no type for this one.
             if one_line(&error).contains("fuel allocated for hostcalls") {
-                let reason = format!("the reply is larger than {} bytes (maxReply)", template.max_reply);
+                let reason = format!(
+                    "the reply, or what it passes to the host, is larger than {} bytes (maxReply)",
+                    template.max_reply
+                );
                 return CallError::new(ErrorKind::BadReply, reason);
             }
             trapped(&error)

@@ -2,6 +2,7 @@
 //!
 //! * [`Engine`] is shared by all components of a process: it compiles, caches what it compiled, and ticks.
 //! * [`WasmBridge`] is one plugin: a component, what it was granted, and a pool of its instances.
+//! * [`inspect`] says what a component is for, without running it.
 //!
 //! A component gets nothing but clocks, randomness, its configuration and a log unless the operator grants more. It can't
 //! hang a call (its code is interrupted every millisecond), can't exhaust memory (each instance has a limit), and is thrown
@@ -13,10 +14,11 @@ mod component;
 mod engine;
 mod host;
 mod instance;
+mod keyvalue;
 mod log;
 mod pool;
 mod slow;
 
 pub use bridge::{WasmBridge, WasmSettings};
-pub use component::LoadError;
+pub use component::{Inspection, LoadError, inspect};
 pub use engine::{Engine, EngineError};

@@ -2,37 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops by panicking")]
 
+mod support;
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use drawspan_bridge_wasm::{Engine, LoadError, WasmBridge, WasmSettings};
+use drawspan_bridge_wasm::{Engine, LoadError, WasmBridge, WasmSettings, inspect};
 use drawspan_wit::authenticator::AuthenticationRequest;
 use drawspan_wit::{CallError, ErrorKind, Plugin};
+use support::PATIENCE;
 use tokio::time::timeout;
-
-/// Long enough for a busy machine, short enough for a person.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn guest(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/prebuilt").join(name)
 }
 
 fn settings(path: PathBuf) -> WasmSettings {
-    WasmSettings {
-        name: "auther-0".into(),
-        path,
-        sha256: None,
-        instances: 4,
-        min_instances: 1,
-        max_calls: 0,
-        memory: 64 << 20,
-        config: vec![],
-        env: vec![],
-        max_reply: 4 << 20,
-        start_timeout: PATIENCE,
-    }
+    WasmSettings { name: "auther-0".into(), ..support::settings(path) }
 }
 
 async fn load(engine: &Engine, settings: WasmSettings) -> Result<WasmBridge, LoadError> {
@@ -198,6 +186,45 @@ async fn what_is_no_component_is_refused_with_the_way_out() {
     let start_timeout = Duration::from_millis(50);
     let error = load(&engine, WasmSettings { config, start_timeout, ..settings(guest("hostile.wasm")) }).await;
     assert!(matches!(error, Err(LoadError::Start(_))));
+}
+
+/// The smallest component that imports an (empty) interface of this name.
+fn importing(name: &str) -> Vec<u8> {
+    let length = u8::try_from(name.len()).unwrap();
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    // Section 7, types: one, an instance without members.
+    component.extend([7, 3, 1, 0x42, 0]);
+    // Section 10, imports: one, a plain name, for an instance of type 0.
+    component.extend([10, length + 5, 1, 0, length]);
+    component.extend(name.as_bytes());
+    component.extend([5, 0]);
+    component
+}
+
+#[tokio::test]
+async fn what_needs_a_grant_says_which() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("importing.wasm");
+    let engine = Engine::new(None).unwrap();
+    let granted = vec![("default".into(), 1 << 20)];
+    for (import, keyvalue, reason) in [
+        (
+            "wasi:http/outgoing-handler@0.2.0",
+            vec![],
+            "needs `httpHosts` in the plugin block, which is not implemented yet",
+        ),
+        ("wasi:keyvalue/store@0.2.0-draft", vec![], "add `keyvalue: {default: {type: memory}}` to the plugin block"),
+        ("wasi:keyvalue/store@0.2.0-draft2", granted.clone(), "knows 0.2.0-draft only"),
+        // With the grant it is only what it exports that is wrong with it.
+        ("wasi:keyvalue/store@0.2.0-draft", granted, "does not export drawspan:plugin/authenticator"),
+    ] {
+        std::fs::write(&path, importing(import)).unwrap();
+        let inspection = inspect(&engine, &path).unwrap();
+        assert_eq!((inspection.imports, inspection.exports), (vec![import.to_owned()], vec![]));
+        let settings = WasmSettings { keyvalue, ..settings(path.clone()) };
+        let error = load(&engine, settings).await.err().unwrap().to_string();
+        assert!(error.contains(reason), "{import}: {error}");
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ use anyhow::{Context as _, bail};
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
 use drawspan_config::Input;
 
+use crate::plugin::PluginCommand;
+
 /// A gateway that runs GOST v3 configs, with plugins over gRPC, HTTP or as sandboxed WebAssembly components.
 #[derive(Parser)]
 #[command(name = "drawspan", version = VERSION, disable_version_flag = true, args_conflicts_with_subcommands = true)]
@@ -28,6 +30,11 @@ pub(crate) enum Command {
     Run(ConfigArgs),
     /// Check a config: everything short of listening
     Check(ConfigArgs),
+    /// Try, serve, measure and verify plugins
+    Plugin {
+        #[command(subcommand)]
+        command: PluginCommand,
+    },
 }
 
 /// What to run.

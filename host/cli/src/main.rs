@@ -2,6 +2,7 @@
 
 mod args;
 mod logging;
+mod plugin;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -27,6 +28,10 @@ fn main() -> ExitCode {
         None => start(&args.config, Mode::Run),
         Some(Command::Run(config)) => start(&config, Mode::Run),
         Some(Command::Check(config)) => start(&config, Mode::Check),
+        Some(Command::Plugin { command }) => plugin::run(command).unwrap_or_else(|error| {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }),
     }
 }
 
@@ -68,7 +73,7 @@ enum Failure {
     Other(anyhow::Error),
 }
 
-fn report(diagnostics: &[Diagnostic]) {
+pub(crate) fn report(diagnostics: &[Diagnostic]) {
     let mut stderr = std::io::stderr().lock();
     for diagnostic in diagnostics {
         let _ = writeln!(stderr, "{diagnostic}\n");
@@ -108,7 +113,7 @@ async fn run(gateway: Gateway) -> anyhow::Result<()> {
 }
 
 /// Where compiled components are kept: `$XDG_CACHE_HOME/drawspan`, else `~/.cache/drawspan`, else nowhere.
-fn cache_folder() -> Option<PathBuf> {
+pub(crate) fn cache_folder() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
     Some(base.join("drawspan"))

@@ -24,7 +24,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use http::{HttpHandler, ProbeResist};
 pub use input::Input;
 pub use log::{Log, LogFormat, LogLevel, LogOutput};
-pub use plugin::{Backing, GrpcTarget, Instance, OnError, Plugin, Tls, TlsIdentity, WasmPlugin};
+pub use plugin::{Backing, Cache, GrpcTarget, Instance, OnError, Plugin, Shadow, Tls, TlsIdentity, WasmPlugin};
 pub use secret::Secret;
 pub use service::{Handler, HandlerKind, Listener, ListenerKind, Service};
 pub use source::{At, Place, Source};
@@ -110,6 +110,27 @@ pub fn load(inputs: &[Input], strict: bool) -> Result<Loaded, Vec<Diagnostic>> {
     match diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         true => Err(diagnostics),
         false => Ok(Loaded { config, warnings: diagnostics }),
+    }
+}
+
+/// Reads one `plugin:` block by itself, for tools that have a plugin and no gateway. Unknown keys are errors, as in a config.
+///
+/// # Errors
+///
+/// All errors together with all warnings, when there is at least one error.
+pub fn load_plugin(input: &Input) -> Result<(Plugin, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut cx = Context::new(true);
+    let plugin = match input.tree() {
+        Ok(tree) => plugin::decode(&Item { path: String::new(), node: &tree }, &mut cx),
+        Err(diagnostic) => {
+            cx.push(diagnostic);
+            None
+        }
+    };
+    let failed = cx.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    match plugin.filter(|_| !failed) {
+        Some(plugin) => Ok((plugin, cx.diagnostics)),
+        None => Err(cx.diagnostics),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod grpc;
 mod http;
+mod policy;
 mod tls;
 mod wasm;
 
@@ -11,6 +12,7 @@ use crate::decode::{Context, Item, Object, Unknown};
 use crate::{At, HttpUrl, Place, Secret};
 
 pub use grpc::GrpcTarget;
+pub use policy::{Cache, Shadow};
 pub use tls::{Tls, TlsIdentity};
 pub use wasm::{Instance, WasmPlugin};
 
@@ -23,7 +25,15 @@ pub struct Plugin {
     pub timeout: Duration,
     /// Calls in flight; one more fails at once. Default 1024, at least 1.
     pub concurrency: u32,
-    /// What happens when the plugin can't answer; none leaves it to the module.
+    /// Attempts after the first, for calls that may be repeated. Default 0, at most 10.
+    pub retries: u32,
+    /// Keeps replies.
+    pub cache: Option<Cache>,
+    /// Asked when the plugin can't be reached.
+    pub fallback: Option<Box<Plugin>>,
+    /// Asked too, and compared.
+    pub shadow: Option<Box<Shadow>>,
+    /// What happens when the plugin can't answer; none leaves it to the module. Never there in a block within a block.
     pub on_error: Option<OnError>,
     /// The most bytes a reply may have. Default 4 MiB, from 1 KiB to 1 GiB.
     pub max_reply: u64,
@@ -65,6 +75,17 @@ pub enum OnError {
     Deny,
 }
 
+/// Where a block stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    /// `plugin` of an entry.
+    Entry,
+    /// `fallback`, with so many blocks around it.
+    Fallback(u32),
+    /// `shadow`.
+    Shadow,
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Type {
     Grpc,
@@ -76,25 +97,17 @@ const TYPES: [(&str, Type); 3] = [("grpc", Type::Grpc), ("http", Type::Http), ("
 
 const ON_ERROR: [(&str, OnError); 2] = [("allow", OnError::Allow), ("deny", OnError::Deny)];
 
-const NOT_IMPLEMENTED: [&str; 11] = [
-    "retries",
-    "cache",
-    "fallback",
-    "shadow",
-    "sample",
-    "mounts",
-    "connect",
-    "httpHosts",
-    "keyvalue",
-    "log",
-    "trusted",
-];
+const NOT_IMPLEMENTED: [&str; 5] = ["mounts", "connect", "httpHosts", "log", "trusted"];
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONCURRENCY: u32 = 1024;
 const MAX_REPLY: u64 = 4 << 20;
 
 pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Plugin> {
+    block(item, Role::Entry, cx)
+}
+
+fn block(item: &Item<'_>, role: Role, cx: &mut Context) -> Option<Plugin> {
     let mut object = Object::new(item, cx)?;
     let kind = match object.take("type").filter(|item| !item.node.value.is_zero()) {
         Some(item) => item.choice("plugin type", &TYPES, cx),
@@ -102,7 +115,14 @@ pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Plugin> {
     };
     let timeout = object.take("timeout").and_then(|item| item.duration(cx)).filter(|timeout| !timeout.is_zero());
     let concurrency = object.take("concurrency").and_then(|item| item.integer(1..=1_000_000, cx));
+    if role != Role::Entry {
+        refuse(&mut object, &["onError"], "is for the outermost block, where it is about all of them", cx);
+    }
     let on_error = object.take("onError").and_then(|item| item.choice("onError", &ON_ERROR, cx));
+    let retries = object.take("retries").and_then(|item| item.integer(0..=10, cx));
+    let cache = object.take("cache").and_then(|item| policy::cache(&item, cx));
+    let fallback = policy::fallback(&mut object, role, cx);
+    let shadow = policy::shadow(&mut object, role, cx);
     let max_reply = object.take("maxReply").and_then(|item| item.size(1 << 10..=1 << 30, cx));
     let addr = object.take("addr").filter(|item| !item.node.value.is_zero());
     if addr.is_none() {
@@ -126,6 +146,10 @@ pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Plugin> {
         backing: backing?,
         timeout: timeout.unwrap_or(TIMEOUT),
         concurrency: concurrency.unwrap_or(CONCURRENCY),
+        retries: retries.unwrap_or(0),
+        cache,
+        fallback,
+        shadow,
         on_error,
         max_reply: max_reply.unwrap_or(MAX_REPLY),
         place,

@@ -63,6 +63,34 @@ fn every_key_arrives() {
 }
 
 #[test]
+fn policies_arrive() {
+    let config = good(text(
+        "authers:
+- name: a
+  plugin:
+    addr: ':1'
+    retries: 2
+    cache: {ttl: 1m, negativeTTL: 5s, size: 7}
+    fallback: {type: wasm, addr: component.wasm, timeout: 50ms, fallback: {addr: ':2', cache: {ttl: 1s}}}
+    shadow: {type: http, addr: 'http://[::1]:3/', retries: 1}
+    sample: 0.25
+services: [{name: s, addr: ':0', handler: {type: http}}]
+",
+    ));
+    let AutherKind::Plugin(plugin) = &config.authers[0].kind else { panic!() };
+    let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+    assert_eq!((plugin.retries, plugin.cache), (2, Some(Cache { ttl: minute, negative_ttl: second * 5, size: 7 })));
+    let fallback = plugin.fallback.as_ref().unwrap();
+    assert!(matches!(fallback.backing, Backing::Wasm(_)), "{fallback:?}");
+    assert_eq!((fallback.timeout, fallback.retries, fallback.cache), (Duration::from_millis(50), 0, None));
+    let last = fallback.fallback.as_ref().unwrap();
+    assert_eq!(last.cache, Some(Cache { ttl: second, negative_ttl: Duration::ZERO, size: 10_000 }));
+    let shadow = plugin.shadow.as_ref().unwrap();
+    assert!(matches!(shadow.plugin.backing, Backing::Http { .. }), "{shadow:?}");
+    assert_eq!((shadow.plugin.retries, shadow.sample), (1, 0.25));
+}
+
+#[test]
 fn places_survive_to_the_caller() {
     let config = good(text(
         "authers:\n- name: é\n  plugin: {type: wasm, addr: component.wasm}\n\

@@ -13,7 +13,7 @@ use drawspan_proxy::handler::{HandlerParts, http};
 use drawspan_proxy::listener::TcpListener;
 use drawspan_wire::http1::HostPort;
 use drawspan_wit::authenticator::AuthenticationRequest;
-use drawspan_wit::{BoxPlugin, boxed};
+use drawspan_wit::{BoxPlugin, Module, boxed};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -61,7 +61,7 @@ impl Gateway {
                     let users = users.iter().map(|user| (user.username.clone(), user.password.expose().to_owned()));
                     boxed(UserTable::new(users))
                 }
-                AutherKind::Plugin(plugin) => match plugins.load::<AuthenticationRequest>(&auther.name, plugin).await {
+                AutherKind::Plugin(plugin) => match plugins.load(&auther.name, Module::Auther, plugin).await {
                     Ok(client) => boxed(client),
                     Err(error) => {
                         errors.push(error);

@@ -10,3 +10,4 @@ mod serve;
 mod sid;
 
 pub use gateway::{BindError, Bound, Gateway};
+pub use plugins::Plugins;

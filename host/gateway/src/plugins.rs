@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use drawspan_config::{Backing, Diagnostic, GrpcTarget, Instance, OnError, Place, Plugin, Secret, Tls, WasmPlugin};
 use drawspan_plugin_client::{
-    BackingSettings, Engine, GrpcSettings, HttpSettings, Metrics, PluginCall, PluginClient, PluginSettings, Target,
-    TlsSettings, WasmSettings,
+    BackingSettings, Bare, CacheSettings, Engine, GrpcSettings, HttpSettings, LoadError, Metrics, PluginClient,
+    PluginSettings, ShadowSettings, Target, TlsSettings, WasmSettings,
 };
+use drawspan_wit::Module;
 
 /// How long a component may take to start, when its calls have less time than that: a first start is slower than a call.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What plugin clients are made with.
-pub(crate) struct Plugins {
+/// Makes clients of `plugin:` blocks.
+pub struct Plugins {
     metrics: Metrics,
     cache: Option<PathBuf>,
     /// Made when the first component is loaded; a gateway without one needs none.
@@ -23,29 +24,64 @@ pub(crate) struct Plugins {
 }
 
 impl Plugins {
-    pub(crate) fn new(metrics: Metrics, cache: Option<PathBuf>) -> Self {
+    /// Compiled components are kept in `cache`, if given.
+    #[must_use]
+    pub fn new(metrics: Metrics, cache: Option<PathBuf>) -> Self {
         Self { metrics, cache, engine: None }
     }
 
-    /// Makes ready a plugin that answers `C` under the name `name`.
-    pub(crate) async fn load<C: PluginCall>(
+    /// Makes ready a plugin that answers the calls of `module` under the name `name`.
+    pub(crate) async fn load(
         &mut self,
         name: &str,
+        module: Module,
         plugin: &Plugin,
     ) -> Result<PluginClient, Diagnostic> {
-        let name: Arc<str> = name.into();
-        let settings = PluginSettings {
+        let settings = self.settings(name.into(), module, plugin)?;
+        PluginClient::load(settings, &self.metrics).await.map_err(|error| unusable(name, plugin, &error))
+    }
+
+    /// The same, with failures that stay failures: for tools.
+    ///
+    /// # Errors
+    /// When it can't be used, at its address.
+    pub async fn load_bare(&mut self, name: &str, module: Module, plugin: &Plugin) -> Result<Bare, Diagnostic> {
+        let settings = self.settings(name.into(), module, plugin)?;
+        Bare::load(settings, &self.metrics).await.map_err(|error| unusable(name, plugin, &error))
+    }
+
+    /// The settings of a block and those within, each named by its key after the block around it.
+    fn settings(&mut self, name: Arc<str>, module: Module, plugin: &Plugin) -> Result<PluginSettings, Diagnostic> {
+        let fallback = match &plugin.fallback {
+            Some(fallback) => Some(Box::new(self.settings(format!("{name}.fallback").into(), module, fallback)?)),
+            None => None,
+        };
+        let shadow = match &plugin.shadow {
+            Some(shadow) => Some(Box::new(ShadowSettings {
+                plugin: self.settings(format!("{name}.shadow").into(), module, &shadow.plugin)?,
+                sample: shadow.sample,
+            })),
+            None => None,
+        };
+        Ok(PluginSettings {
             name: Arc::clone(&name),
+            module,
             backing: self.backing(name, plugin)?,
             timeout: plugin.timeout,
             concurrency: plugin.concurrency as usize,
+            retries: plugin.retries,
+            cache: plugin.cache.map(|cache| CacheSettings {
+                ttl: cache.ttl,
+                negative_ttl: cache.negative_ttl,
+                size: cache.size.into(),
+            }),
+            fallback,
+            shadow,
             on_error: plugin.on_error.map(|on_error| match on_error {
                 OnError::Allow => drawspan_wit::OnError::Allow,
                 OnError::Deny => drawspan_wit::OnError::Deny,
             }),
-        };
-        let failed = |error| Diagnostic::error(place(plugin), format!("`{}` can't be used: {error}", settings.name));
-        PluginClient::load::<C>(settings.clone(), &self.metrics).await.map_err(failed)
+        })
     }
 
     fn backing(&mut self, name: Arc<str>, plugin: &Plugin) -> Result<BackingSettings, Diagnostic> {
@@ -88,6 +124,20 @@ impl Plugins {
     }
 }
 
+/// The block within `plugin` that `path`, such as `.fallback.shadow`, leads to.
+fn block<'a>(plugin: &'a Plugin, path: &str) -> &'a Plugin {
+    path.split('.').fold(plugin, |plugin, key| match (key, &plugin.fallback, &plugin.shadow) {
+        ("fallback", Some(fallback), _) => fallback,
+        ("shadow", _, Some(shadow)) => &shadow.plugin,
+        _ => plugin,
+    })
+}
+
+fn unusable(name: &str, plugin: &Plugin, error: &LoadError) -> Diagnostic {
+    let plugin = block(plugin, error.plugin.strip_prefix(name).unwrap_or_default());
+    Diagnostic::error(place(plugin), format!("`{}` can't be used: {error}", error.plugin))
+}
+
 /// Where a plugin that can't be used is reported: at its address.
 fn place(plugin: &Plugin) -> &Place {
     match &plugin.backing {
@@ -111,6 +161,9 @@ fn wasm_settings(name: Arc<str>, wasm: &WasmPlugin, max_reply: usize, start_time
         memory: usize::try_from(wasm.memory).unwrap_or(usize::MAX),
         config: pairs(&wasm.config),
         env: pairs(&wasm.env),
+        keyvalue: (wasm.keyvalue.iter())
+            .map(|(name, size)| (name.clone(), usize::try_from(*size).unwrap_or(usize::MAX)))
+            .collect(),
         max_reply,
         start_timeout,
     }
@@ -140,4 +193,35 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use drawspan_config::{AutherKind, Input, load};
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    /// The file is there, and isn't a component.
+    const CONFIG: &str = "services: [{name: s, addr: ':0', handler: {type: http}}]
+authers:
+- name: auther-0
+  plugin:
+    addr: 127.0.0.1:8000
+    fallback:
+      addr: 127.0.0.1:8001
+      shadow: {type: wasm, addr: Cargo.toml}
+";
+
+    #[tokio::test]
+    async fn a_component_that_cant_be_used_is_reported_at_its_block() {
+        let input =
+            Input::Text { name: "test.yaml".into(), text: CONFIG.into(), folder: env!("CARGO_MANIFEST_DIR").into() };
+        let config = load(&[input], true).unwrap_or_else(|errors| panic!("{errors:?}")).config;
+        let AutherKind::Plugin(plugin) = &config.authers[0].kind else { panic!("{config:?}") };
+        let mut plugins = Plugins::new(Metrics::register(&mut Registry::default()), None);
+        let error = plugins.load("auther-0", Module::Auther, plugin).await.err().unwrap();
+        assert!(error.message.starts_with("`auther-0.fallback.shadow` can't be used: "), "{}", error.message);
+        assert_eq!(error.place.line_column(), Some((8, 34)));
+    }
 }

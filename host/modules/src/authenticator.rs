@@ -17,6 +17,11 @@ impl ClientId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id for another module's request: an anonymous client has none.
+    pub(crate) fn known(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| self.0.to_string())
+    }
 }
 
 impl From<String> for ClientId {

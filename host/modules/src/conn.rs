@@ -15,3 +15,16 @@ pub struct ConnInfo {
     /// The address that the client connected to.
     pub local: SocketAddr,
 }
+
+/// What a client asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// `tcp`, `udp` and so on.
+    pub network: String,
+    /// `host:port`, resolved if it was.
+    pub address: String,
+    /// The `host:port` as the client named it, where `address` is resolved.
+    pub host: Option<String>,
+    /// The request URI of a sniffed HTTP request.
+    pub path: Option<String>,
+}

@@ -19,9 +19,13 @@ impl<P> Deadline<P> {
 
 impl<C: Call, P: Plugin<C>> Plugin<C> for Deadline<P> {
     async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
-        tokio::time::timeout(self.after, self.inner.call(call)).await.unwrap_or_else(|_| {
-            let reason = format!("no answer within {:?}; see what keeps it, or raise `timeout`", self.after);
-            Err(CallError::new(ErrorKind::Deadline, reason))
-        })
+        let answer = tokio::time::timeout(self.after, self.inner.call(call));
+        answer.await.unwrap_or_else(|_| Err(missed(self.after)))
     }
+}
+
+/// The error of a call that had `time` and no answer.
+pub(crate) fn missed(time: Duration) -> CallError {
+    let reason = format!("no answer within {time:?}; see what keeps it, or raise `timeout`");
+    CallError::new(ErrorKind::Deadline, reason)
 }

@@ -1,56 +1,24 @@
-//! Each policy around a plugin that fails on purpose.
+//! The policies that every plugin has, each around a plugin that fails on purpose.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use drawspan_wit::authenticator::{AuthenticationRequest, Identity};
-use drawspan_wit::{CallError, ErrorKind, Module, OnError, Plugin};
-use prometheus_client::encoding::text::encode;
-use prometheus_client::registry::Registry;
+use drawspan_wit::authenticator::AuthenticationRequest;
+use drawspan_wit::{ErrorKind, OnError, Plugin};
 use tokio::sync::Semaphore;
 
+use super::fakes::{Counted, Fake, authenticate, identity};
 use super::*;
-use crate::Metrics;
-
-type Reply = Option<Identity>;
-
-/// Fails so, or never answers.
-struct Failing(Option<ErrorKind>);
-
-impl Plugin<AuthenticationRequest> for Failing {
-    async fn call(&self, _: Arc<AuthenticationRequest>) -> Result<Reply, CallError> {
-        match self.0 {
-            Some(kind) => Err(CallError::new(kind, "on purpose")),
-            None => std::future::pending().await,
-        }
-    }
-}
-
-/// Answers when a permit is there.
-struct Gated(Arc<Semaphore>);
-
-impl Plugin<AuthenticationRequest> for Gated {
-    async fn call(&self, _: Arc<AuthenticationRequest>) -> Result<Reply, CallError> {
-        self.0.acquire().await.unwrap().forget();
-        Ok(Some(Identity { client_id: "alice".into() }))
-    }
-}
 
 fn request() -> Arc<AuthenticationRequest> {
-    Arc::new(AuthenticationRequest {
-        username: "alice".into(),
-        password: "wonder".into(),
-        client_address: None,
-        service: "service-0".into(),
-        certificate: None,
-    })
+    Arc::new(authenticate())
 }
 
 #[tokio::test]
 async fn a_failed_authenticator_denies_but_for_an_unavailable_one_that_may_allow() {
     for kind in ErrorKind::ALL {
         for on_error in [None, Some(OnError::Deny), Some(OnError::Allow)] {
-            let reply = FailSafe::new(Failing(Some(kind)), on_error).call(request()).await.unwrap();
+            let reply = FailSafe::new(Fake::failing(kind), on_error).call(request()).await.unwrap();
             let open = on_error == Some(OnError::Allow) && kind == ErrorKind::Unavailable;
             assert_eq!(reply.map(|identity| identity.client_id), open.then(String::new), "{kind:?} {on_error:?}");
         }
@@ -59,7 +27,7 @@ async fn a_failed_authenticator_denies_but_for_an_unavailable_one_that_may_allow
 
 #[tokio::test(start_paused = true)]
 async fn a_call_without_an_answer_ends_at_its_deadline() {
-    let error = Deadline::new(Failing(None), Duration::from_millis(50)).call(request()).await.unwrap_err();
+    let error = Deadline::new(Fake::hanging(), Duration::from_millis(50)).call(request()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Deadline);
     assert!(error.to_string().starts_with("no answer within 50ms"), "{error}");
 }
@@ -67,7 +35,7 @@ async fn a_call_without_an_answer_ends_at_its_deadline() {
 #[tokio::test]
 async fn one_call_too_many_fails_at_once_and_room_comes_back() {
     let gate = Arc::new(Semaphore::new(0));
-    let plugin = Arc::new(InFlight::new(Gated(Arc::clone(&gate)), 2));
+    let plugin = Arc::new(InFlight::new(Fake::new(|_| Ok(identity("alice"))).gated(&gate), 2));
     let calls = [0, 1].map(|_| {
         let plugin = Arc::clone(&plugin);
         tokio::spawn(async move { plugin.call(request()).await })
@@ -83,23 +51,15 @@ async fn one_call_too_many_fails_at_once_and_room_comes_back() {
 
 #[tokio::test]
 async fn calls_and_failures_are_counted() {
-    let mut registry = Registry::default();
-    let metrics = Metrics::register(&mut registry).plugin("auther-0", Module::Auther, "grpc");
-    let name = "auther-0".into();
-    let plugin = Observed::new(Failing(Some(ErrorKind::Trapped)), &name, Module::Auther, "grpc://[::1]:8000", metrics);
+    let counted = Counted::new();
+    let failing = Fake::failing(ErrorKind::Trapped);
+    let plugin = Observed::new(failing, &counted.labels, "grpc://[::1]:8000".into(), &counted.metrics);
     for _ in 0..3 {
         plugin.call(request()).await.unwrap_err();
     }
-    let mut text = String::new();
-    encode(&mut text, &registry).unwrap();
-    let labels = r#"plugin="auther-0",module="auther",backing="grpc""#;
-    for line in [
-        format!("drawspan_plugin_calls_total{{{labels}}} 3"),
-        format!("drawspan_plugin_errors_total{{{labels},kind=\"trapped\"}} 3"),
-        format!("drawspan_plugin_errors_total{{{labels},kind=\"deadline\"}} 0"),
-        format!("drawspan_plugin_call_seconds_count{{{labels}}} 3"),
-        format!("drawspan_plugin_calls_in_flight{{{labels}}} 0"),
-    ] {
-        assert!(text.contains(&line), "{line} is not in\n{text}");
-    }
+    counted.check("calls_total", "", 3);
+    counted.check("errors_total", r#",kind="trapped""#, 3);
+    counted.check("errors_total", r#",kind="deadline""#, 0);
+    counted.check("call_seconds_count", "", 3);
+    counted.check("calls_in_flight", "", 0);
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use crate::decode::{Context, Item, Object};
-use crate::{At, Secret};
+use crate::decode::{Context, Item, Object, Unknown};
+use crate::tree::Value;
+use crate::{At, Diagnostic, Secret};
 
 /// A wasm component and the bounds within which it runs.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct WasmPlugin {
     pub config: Vec<(String, Secret)>,
     /// The guest's environment, in the order written.
     pub env: Vec<(String, Secret)>,
+    /// The stores of `wasi:keyvalue`, each with the most bytes that it may hold: 16 MiB by default, 1 KiB to 1 GiB.
+    pub keyvalue: Vec<(String, u64)>,
 }
 
 /// Whether an instance serves more than one call.
@@ -40,12 +43,21 @@ pub enum Instance {
 }
 
 /// The keys of this form only, besides `addr`.
-pub(super) const KEYS: [&str; 8] =
-    ["sha256", "instance", "instances", "minInstances", "maxCalls", "memory", "config", "env"];
+pub(super) const KEYS: [&str; 9] =
+    ["sha256", "instance", "instances", "minInstances", "maxCalls", "memory", "config", "env", "keyvalue"];
 
 const INSTANCE: [(&str, Instance); 2] = [("reuse", Instance::Reuse), ("fresh", Instance::Fresh)];
 const INSTANCES: u32 = 8;
 const MEMORY: u64 = 64 << 20;
+const STORE: u64 = 16 << 20;
+
+#[derive(Clone, Copy)]
+enum StoreType {
+    Memory,
+    Redis,
+}
+
+const STORE_TYPES: [(&str, StoreType); 2] = [("memory", StoreType::Memory), ("redis", StoreType::Redis)];
 
 pub(super) fn decode(addr: Option<&Item<'_>>, object: &mut Object<'_>, cx: &mut Context) -> Option<WasmPlugin> {
     let file = addr.and_then(|item| component(item, cx));
@@ -57,6 +69,7 @@ pub(super) fn decode(addr: Option<&Item<'_>>, object: &mut Object<'_>, cx: &mut 
     let memory = object.take("memory").and_then(|item| item.size(1 << 20..=256 << 20, cx));
     let config = object.take("config").map(|item| secrets(&item, cx));
     let env = object.take("env").map(|item| secrets(&item, cx));
+    let keyvalue = object.take("keyvalue").map(|item| stores(&item, cx));
     Some(WasmPlugin {
         file: file?,
         sha256,
@@ -67,6 +80,7 @@ pub(super) fn decode(addr: Option<&Item<'_>>, object: &mut Object<'_>, cx: &mut 
         memory: memory.unwrap_or(MEMORY),
         config: config.unwrap_or_default(),
         env: env.unwrap_or_default(),
+        keyvalue: keyvalue.unwrap_or_default(),
     })
 }
 
@@ -103,4 +117,82 @@ fn sha256(item: &Item<'_>, cx: &mut Context) -> Option<At<[u8; 32]>> {
 
 fn secrets(item: &Item<'_>, cx: &mut Context) -> Vec<(String, Secret)> {
     item.text_map(cx).into_iter().map(|(key, text)| (key, Secret::new(text.value))).collect()
+}
+
+/// Stores by name. A guest opens them by that name, so its case is kept.
+fn stores(item: &Item<'_>, cx: &mut Context) -> Vec<(String, u64)> {
+    let Value::Map(entries) = &item.node.value else {
+        cx.push(item.error(format!("expected a mapping, found {}", item.node.value.kind())));
+        return Vec::new();
+    };
+    let mut stores: Vec<(String, u64)> = Vec::new();
+    for entry in entries {
+        if stores.iter().any(|(name, _)| *name == entry.key) {
+            let message = format!("{}: duplicate key `{}`", item.path, entry.key);
+            cx.push(Diagnostic::error(&entry.key_place, message));
+        }
+        let item = Item { path: format!("{}.{}", item.path, entry.key), node: &entry.node };
+        stores.extend(store(&item, cx).map(|size| (entry.key.clone(), size)));
+    }
+    stores
+}
+
+/// The most bytes that a store may hold.
+fn store(item: &Item<'_>, cx: &mut Context) -> Option<u64> {
+    let mut object = Object::new(item, cx)?;
+    let Some(kind) = object.take("type") else {
+        cx.push(object.error("`type` is missing").with_help("write `type: memory`"));
+        return None;
+    };
+    match kind.choice("store type", &STORE_TYPES, cx)? {
+        StoreType::Memory => {}
+        StoreType::Redis => {
+            cx.push(kind.error("`redis` is not implemented yet").with_help("`memory` is"));
+            return None;
+        }
+    }
+    let size = object.take("size").map(|item| item.size(1 << 10..=1 << 30, cx));
+    object.finish(&[], Unknown::Refuse, cx);
+    size.unwrap_or(Some(STORE))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{AutherKind, Backing, Input, load};
+
+    /// The stores, or the findings.
+    fn keyvalue(text: &str) -> Result<Vec<(String, u64)>, Vec<String>> {
+        let plugin = format!("{{type: wasm, addr: component.wasm, keyvalue: {text}}}");
+        let service = "{name: s, addr: \":0\", handler: {type: http, auther: a}, listener: {type: tcp}}";
+        let text = format!("services: [{service}]\nauthers: [{{name: a, plugin: {plugin}}}]");
+        let input = Input::Text { name: "test.yaml".into(), text, folder: "tests/good".into() };
+        let found =
+            load(&[input], false).map_err(|findings| findings.into_iter().map(|f| f.message).collect::<Vec<_>>())?;
+        let AutherKind::Plugin(plugin) = &found.config.authers[0].kind else { panic!("no plugin") };
+        let Backing::Wasm(wasm) = &plugin.backing else { panic!("no component") };
+        Ok(wasm.keyvalue.clone())
+    }
+
+    #[test]
+    fn stores_are_in_memory_and_have_a_size() {
+        assert_eq!(keyvalue("{}").unwrap(), []);
+        let stores = keyvalue("{Default: {type: memory}, small: {type: Memory, size: 64KiB}}").unwrap();
+        assert_eq!(stores, [("Default".into(), 16 << 20), ("small".into(), 64 << 10)]);
+    }
+
+    #[test]
+    fn other_stores_are_refused() {
+        for (text, finding) in [
+            ("[]", "keyvalue: expected a mapping"),
+            ("{default: }", "keyvalue.default: `type` is missing"),
+            ("{default: {size: 1MiB}}", "keyvalue.default: `type` is missing"),
+            ("{default: {type: redis, addr: \"127.0.0.1:6379\"}}", "`redis` is not implemented yet"),
+            ("{default: {type: file}}", "unknown store type `file`"),
+            ("{default: {type: memory, size: 1}}", "is not from 1024"),
+            ("{default: {type: memory, prefix: x}}", "keyvalue.default.prefix: unknown key"),
+        ] {
+            let findings = keyvalue(text).unwrap_err();
+            assert!(findings.len() == 1 && findings[0].contains(finding), "{text}: {findings:?}");
+        }
+    }
 }

@@ -1,0 +1,123 @@
+//! HTTP: one endpoint per module, whose calls differ by verb.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use drawspan_bridge_http::HttpCall;
+use drawspan_wit::{CallError, ErrorKind, Module, Plugin};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+use tracing::warn;
+use url::form_urlencoded;
+
+use crate::routes::Parameters;
+use crate::{AnyPlugin, Body, Server};
+
+impl<P: AnyPlugin> Server<P> {
+    pub(crate) async fn http(&self, request: Request<Incoming>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        if !self.admits(bearer(&head)) {
+            let response = error(StatusCode::UNAUTHORIZED, "the token is missing or wrong");
+            return with(response, WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        let Some(module) = self.module(head.uri.path()) else {
+            return error(StatusCode::NOT_FOUND, "this plugin has no such module");
+        };
+        let routes = self.routes.iter().filter(|route| route.module == module);
+        let Some(route) = routes.clone().find(|route| route.method == head.method) else {
+            let methods: Vec<_> = routes.map(|route| route.method.as_str()).collect();
+            let response = error(StatusCode::METHOD_NOT_ALLOWED, "the module isn't asked so");
+            return match HeaderValue::try_from(methods.join(", ")) {
+                Ok(methods) => with(response, ALLOW, methods),
+                Err(_) => response,
+            };
+        };
+        let query = head.uri.query().unwrap_or_default();
+        let parameters = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        match self.body(body).await {
+            Ok(body) => {
+                let (status, body) = (route.http)(&self.plugin, body, parameters).await;
+                json(status, body)
+            }
+            Err(response) => response,
+        }
+    }
+
+    /// What is asked at a path: the module of its name, or the only one that there is.
+    fn module(&self, path: &str) -> Option<Module> {
+        let named = self.modules.iter().find(|module| module.as_str() == path.trim_matches('/'));
+        named.or_else(|| self.modules.iter().next().filter(|_| self.modules.len() == 1)).copied()
+    }
+
+    async fn body(&self, body: Incoming) -> Result<Bytes, Response<Body>> {
+        let body = Limited::new(body, self.options.max_request).collect();
+        match timeout(self.options.read_timeout, body).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(reason)) if reason.is::<LengthLimitError>() => {
+                let reason = format!("a request has {} bytes at most", self.options.max_request);
+                Err(error(StatusCode::PAYLOAD_TOO_LARGE, &reason))
+            }
+            Ok(Err(_)) => Err(error(StatusCode::BAD_REQUEST, "the request was cut off")),
+            Err(_) => Err(error(StatusCode::REQUEST_TIMEOUT, "the request was not sent in time")),
+        }
+    }
+}
+
+fn bearer(head: &Parts) -> Option<&[u8]> {
+    let value = head.headers.get(AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
+}
+
+/// Answers one call.
+pub(crate) async fn call<C: HttpCall, P: Plugin<C>>(
+    plugin: &P,
+    body: Bytes,
+    parameters: Parameters,
+) -> (StatusCode, Vec<u8>) {
+    let request = match C::decode_request(&body, &parameters) {
+        Ok(request) => request,
+        Err(reason) => return (StatusCode::BAD_REQUEST, explain(&reason)),
+    };
+    match plugin.call(Arc::new(request)).await {
+        Ok(reply) => C::encode_reply(reply),
+        Err(error) => {
+            warn!(module = C::MODULE.as_str(), function = C::FUNCTION, kind = error.kind().as_str(), "{error}");
+            match C::failure_reply() {
+                Some(body) => (StatusCode::OK, body),
+                None => (status(&error), explain(&error.to_string())),
+            }
+        }
+    }
+}
+
+fn status(error: &CallError) -> StatusCode {
+    match error.kind() {
+        ErrorKind::Refused | ErrorKind::Trapped | ErrorKind::BadReply => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::Unavailable | ErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Deadline => StatusCode::GATEWAY_TIMEOUT,
+    }
+}
+
+fn explain(reason: &str) -> Vec<u8> {
+    serde_json::json!({ "error": reason }).to_string().into_bytes()
+}
+
+fn error(status: StatusCode, reason: &str) -> Response<Body> {
+    json(status, explain(reason))
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Full::new(Bytes::from(body)).boxed_unsync());
+    *response.status_mut() = status;
+    with(response, CONTENT_TYPE, HeaderValue::from_static("application/json"))
+}
+
+fn with(mut response: Response<Body>, name: HeaderName, value: HeaderValue) -> Response<Body> {
+    response.headers_mut().insert(name, value);
+    response
+}

@@ -1,0 +1,113 @@
+//! `drawspan plugin bench`: latencies of one or two plugins.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use drawspan_plugin_client::{Bare, PluginCall};
+use drawspan_wit::{Module, Plugin};
+
+use super::calls::{self, Visit};
+use super::json;
+use super::target::Settings;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// `auther`, `admission`, `bypass`, …
+    #[arg(value_parser = calls::module)]
+    module: Module,
+    /// One or two addresses, as for `plugin call`
+    #[arg(required = true, num_args = 1..=2)]
+    addresses: Vec<String>,
+    /// The request; without it an example is sent
+    #[arg(long, value_name = "JSON")]
+    json: Option<String>,
+    /// For modules with several functions
+    #[arg(long)]
+    function: Option<String>,
+    /// How many calls
+    #[arg(short = 'n', long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    calls: u32,
+    /// How many at a time
+    #[arg(short = 'c', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    concurrency: u32,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout();
+    writeln!(out, "{:>10} {:>10} {:>10} {:>10} {:>12} {:>8}", "p50", "p90", "p99", "max", "calls/s", "errors")?;
+    let mut p50s = Vec::new();
+    for address in &args.addresses {
+        let plugin = args.settings.load(args.module, address).await?;
+        let request = args.json.clone();
+        let work = Measure { plugin: Arc::new(plugin), request, calls: args.calls, concurrency: args.concurrency };
+        let Measured { times, errors, total } = calls::visit(args.module, args.function.as_deref(), work)?.await?;
+        let at = |percent: usize| times.get(times.len() * percent / 100).or(times.last()).copied().unwrap_or_default();
+        let rate = f64::from(args.calls) / total.as_secs_f64();
+        let (p50, max) = (at(50), at(100));
+        p50s.push(p50);
+        writeln!(
+            out,
+            "{p50:>10.2?} {:>10.2?} {:>10.2?} {max:>10.2?} {rate:>12.0} {errors:>8}  {address}",
+            at(90),
+            at(99)
+        )?;
+    }
+    if let [first, second] = p50s[..] {
+        writeln!(out, "p50 of the second / of the first: {:.1}", second.as_secs_f64() / first.as_secs_f64())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Measure {
+    plugin: Arc<Bare>,
+    request: Option<String>,
+    calls: u32,
+    concurrency: u32,
+}
+
+struct Measured {
+    /// Of the calls that were answered, sorted.
+    times: Vec<Duration>,
+    errors: usize,
+    total: Duration,
+}
+
+impl Visit for Measure {
+    type Output = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<Measured>>>>;
+
+    fn visit<C: PluginCall>(self, sample: &'static str) -> Self::Output {
+        Box::pin(async move {
+            let request: Arc<C> = Arc::new(json::request(self.request.as_deref().unwrap_or(sample))?);
+            // Connections are made and caches filled before the clock starts.
+            drop(self.plugin.call(Arc::clone(&request)).await);
+            let start = Instant::now();
+            let workers = (0..self.concurrency).map(|worker| {
+                let (plugin, request) = (Arc::clone(&self.plugin), Arc::clone(&request));
+                let share = self.calls / self.concurrency + u32::from(worker < self.calls % self.concurrency);
+                tokio::spawn(async move {
+                    let mut times = Vec::with_capacity(share as usize);
+                    for _ in 0..share {
+                        let start = Instant::now();
+                        if plugin.call(Arc::clone(&request)).await.is_ok() {
+                            times.push(start.elapsed());
+                        }
+                    }
+                    times
+                })
+            });
+            let mut times = Vec::new();
+            for worker in workers.collect::<Vec<_>>() {
+                times.extend(worker.await.context("a worker failed")?);
+            }
+            let total = start.elapsed();
+            times.sort_unstable();
+            let errors = self.calls as usize - times.len();
+            Ok(Measured { times, errors, total })
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! Which plugin a subcommand is about: the address, and what else a `plugin:` block says.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use drawspan_config::{Diagnostic, Input};
+use drawspan_gateway::Plugins;
+use drawspan_plugin_client::{Bare, Metrics};
+use drawspan_wit::Module;
+use serde_json::{Map, Value, json};
+
+/// The keys of a component's `plugin:` block that have a flag. `--plugin` takes all of them.
+#[derive(Args, Clone)]
+pub(crate) struct Component {
+    /// `timeout`, e.g. `500ms`
+    #[arg(long)]
+    timeout: Option<String>,
+    /// `config` of a component; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    config: Vec<String>,
+    /// `keyvalue` of a component: a store in memory, by name; may be repeated
+    #[arg(long, value_name = "STORE")]
+    keyvalue: Vec<String>,
+    /// Other keys of a `plugin:` block, as JSON
+    #[arg(long, value_name = "JSON")]
+    plugin: Option<String>,
+}
+
+/// The same, and those of a plugin server's.
+#[derive(Args, Clone)]
+pub(crate) struct Settings {
+    /// `token`
+    #[arg(long)]
+    token: Option<String>,
+    /// `tls.caFile`: verify the server with it
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    #[command(flatten)]
+    component: Component,
+}
+
+impl Settings {
+    /// The plugin at `address`: `grpc://…`, `grpcs://…`, `http://…`, `https://…`, or a component's file.
+    pub(crate) async fn load(&self, module: Module, address: &str) -> anyhow::Result<Bare> {
+        let (kind, addr, tls) = match address.split_once("://") {
+            Some(("grpc", rest)) => ("grpc", rest, false),
+            Some(("grpcs", rest)) => ("grpc", rest, true),
+            Some(("http", _)) => ("http", address, false),
+            Some(("https", _)) => ("http", address, self.ca.is_some()),
+            Some(("file", _)) | None => ("wasm", address, false),
+            Some((scheme, _)) => {
+                bail!("`{scheme}://` is not known; write grpc://, grpcs://, http://, https:// or a file")
+            }
+        };
+        let mut block = self.component.block()?;
+        block.insert("type".into(), kind.into());
+        block.insert("addr".into(), addr.into());
+        if tls {
+            let tls = self.ca.as_ref().map_or_else(|| json!({}), |ca| json!({"caFile": ca}));
+            block.insert("tls".into(), tls);
+        }
+        if let Some(token) = &self.token {
+            block.insert("token".into(), token.as_str().into());
+        }
+        load(module, address, block).await
+    }
+}
+
+impl Component {
+    /// The component in `file`.
+    pub(crate) async fn load(&self, module: Module, file: &str) -> anyhow::Result<Bare> {
+        let mut block = self.block()?;
+        block.insert("type".into(), "wasm".into());
+        block.insert("addr".into(), file.into());
+        load(module, file, block).await
+    }
+
+    fn block(&self) -> anyhow::Result<Map<String, Value>> {
+        let mut block = match &self.plugin {
+            Some(text) => serde_json::from_str(text).context("--plugin is not a JSON object")?,
+            None => Map::new(),
+        };
+        if let Some(timeout) = &self.timeout {
+            block.insert("timeout".into(), timeout.as_str().into());
+        }
+        if !self.config.is_empty() {
+            let pairs = self.config.iter().map(|pair| pair.split_once('=').map(|(k, v)| (k.into(), v.into())));
+            let pairs: Option<Map<String, Value>> = pairs.collect();
+            block.insert("config".into(), pairs.context("--config takes KEY=VALUE")?.into());
+        }
+        if !self.keyvalue.is_empty() {
+            let memory = |name: &String| (name.clone(), json!({"type": "memory"}));
+            block.insert("keyvalue".into(), self.keyvalue.iter().map(memory).collect::<Map<_, _>>().into());
+        }
+        Ok(block)
+    }
+}
+
+/// Reads the block as a config's would be, so that its keys mean the same, and makes the plugin ready.
+async fn load(module: Module, name: &str, block: Map<String, Value>) -> anyhow::Result<Bare> {
+    let text = Value::from(block).to_string();
+    let input = Input::Text { name: "the command line".into(), text, folder: PathBuf::new() };
+    let (plugin, warnings) = drawspan_config::load_plugin(&input).map_err(|findings| told(&findings))?;
+    crate::report(&warnings);
+    let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
+    let mut plugins = Plugins::new(metrics, crate::cache_folder());
+    plugins.load_bare(name, module, &plugin).await.map_err(|finding| told(&[finding]))
+}
+
+fn told(findings: &[Diagnostic]) -> anyhow::Error {
+    let messages = findings.iter().map(|finding| match &finding.help {
+        Some(help) => format!("{}; {help}", finding.message),
+        None => finding.message.clone(),
+    });
+    anyhow::Error::msg(messages.collect::<Vec<_>>().join("\n       "))
+}

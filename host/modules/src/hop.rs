@@ -1,0 +1,44 @@
+//! [`Hop`]: which node carries a request.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use drawspan_wit::hop::HopRequest;
+use drawspan_wit::{BoxPlugin, CallError, Plugin};
+
+use crate::{ClientId, Target};
+
+/// Chooses the node that carries a request over one hop. Cheap to clone.
+#[derive(Clone)]
+pub struct Hop {
+    plugin: BoxPlugin<HopRequest>,
+}
+
+impl Hop {
+    /// Asks `plugin`.
+    #[must_use]
+    pub fn new(plugin: BoxPlugin<HopRequest>) -> Self {
+        Self { plugin }
+    }
+
+    /// The node's JSON text, or `None` for no node: the route then ends before this hop.
+    ///
+    /// # Errors
+    /// When nobody can tell: the dial fails. GOST: goes on without a node, which on the first hop means directly.
+    pub async fn select(
+        &self,
+        target: Option<&Target>,
+        client: Option<&ClientId>,
+        source: Option<SocketAddr>,
+    ) -> Result<Option<String>, CallError> {
+        let request = HopRequest {
+            network: target.map(|target| target.network.clone()),
+            target_address: target.map(|target| target.address.clone()),
+            host: target.and_then(|target| target.host.clone()),
+            path: target.and_then(|target| target.path.clone()),
+            client_id: client.and_then(ClientId::known),
+            source_address: source.map(|source| source.to_string()),
+        };
+        self.plugin.call(Arc::new(request)).await
+    }
+}
