@@ -23,8 +23,8 @@ pub struct WasmSettings {
     pub name: Arc<str>,
     /// The component's file.
     pub path: PathBuf,
-    /// The file's SHA-256 as 64 hexadecimal digits; anything else is refused.
-    pub sha256: Option<String>,
+    /// The file's SHA-256; anything else is refused.
+    pub sha256: Option<[u8; 32]>,
     /// The most instances at a time, at least 1.
     pub instances: usize,
     /// How many are kept ready, at most `instances`.
@@ -86,7 +86,7 @@ impl WasmBridge {
         } = settings;
         let loaded = {
             let engine = engine.clone();
-            tokio::task::spawn_blocking(move || Loaded::read(&engine, &path, sha256.as_deref(), !keyvalue.is_empty()))
+            tokio::task::spawn_blocking(move || Loaded::read(&engine, &path, sha256, !keyvalue.is_empty()))
                 .await
                 .unwrap_or_else(|error| Err(LoadError::Invalid(error.to_string())))?
         };

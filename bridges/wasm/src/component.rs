@@ -123,13 +123,12 @@ struct File {
 }
 
 impl File {
-    fn read(engine: &Engine, path: &Path, sha256: Option<&str>) -> Result<Self, LoadError> {
+    fn read(engine: &Engine, path: &Path, sha256: Option<[u8; 32]>) -> Result<Self, LoadError> {
         let bytes = std::fs::read(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
-        let digest = hex(&Sha256::digest(&bytes));
-        if let Some(wanted) = sha256
-            && !wanted.eq_ignore_ascii_case(&digest)
-        {
-            return Err(LoadError::Digest { found: digest, wanted: wanted.into() });
+        let digest = Sha256::digest(&bytes);
+        let found = hex(&digest);
+        if let Some(wanted) = sha256.filter(|wanted| wanted[..] != digest[..]) {
+            return Err(LoadError::Digest { found, wanted: hex(&wanted) });
         }
         // `\0asm`, then version and layer: 1 and 0 for a core module, 13 and 1 for a component.
         match bytes.get(..8) {
@@ -137,19 +136,19 @@ impl File {
             Some([0, b'a', b's', b'm', ..]) => {}
             _ => return Err(LoadError::NotWasm),
         }
-        let cached = engine.cache().and_then(|cache| cache.get(engine.wasmtime(), &digest));
+        let cached = engine.cache().and_then(|cache| cache.get(engine.wasmtime(), &found));
         let component = match cached {
             Some(component) => component,
             None => {
                 let component = Component::from_binary(engine.wasmtime(), &bytes)
                     .map_err(|error| LoadError::Invalid(one_line(&error)))?;
                 if let Some(cache) = engine.cache() {
-                    cache.put(&component, &digest);
+                    cache.put(&component, &found);
                 }
                 component
             }
         };
-        Ok(Self { component, size: bytes.len() as u64, sha256: digest })
+        Ok(Self { component, size: bytes.len() as u64, sha256: found })
     }
 }
 
@@ -164,7 +163,7 @@ impl Loaded {
     pub(crate) fn read(
         engine: &Engine,
         path: &Path,
-        sha256: Option<&str>,
+        sha256: Option<[u8; 32]>,
         has_keyvalue: bool,
     ) -> Result<Self, LoadError> {
         let File { component, .. } = File::read(engine, path, sha256)?;

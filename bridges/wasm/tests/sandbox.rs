@@ -175,7 +175,7 @@ async fn what_is_no_component_is_refused_with_the_way_out() {
         let error = load(&engine, settings(path.clone())).await.err().unwrap().to_string();
         assert!(error.contains(reason), "{}: {error}", path.display());
     }
-    let pinned = WasmSettings { sha256: Some("0".repeat(64)), ..settings(guest("hostile.wasm")) };
+    let pinned = WasmSettings { sha256: Some([0; 32]), ..settings(guest("hostile.wasm")) };
     assert!(matches!(load(&engine, pinned).await, Err(LoadError::Digest { .. })));
     for init in ["fail", "trap"] {
         let config = vec![("init".into(), init.into())];

@@ -1,6 +1,5 @@
 //! [`Plugins`]: from `plugin:` blocks to clients.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,7 +150,7 @@ fn wasm_settings(name: Arc<str>, wasm: &WasmPlugin, max_reply: usize, start_time
     WasmSettings {
         name,
         path: wasm.file.value.clone(),
-        sha256: wasm.sha256.as_ref().map(|digest| hex(&digest.value)),
+        sha256: wasm.sha256.as_ref().map(|digest| digest.value),
         instances: wasm.instances as usize,
         min_instances: wasm.min_instances as usize,
         max_calls: match wasm.instance {
@@ -185,14 +184,6 @@ fn exposed(secret: &Secret) -> String {
 
 fn pairs(map: &[(String, Secret)]) -> Vec<(String, String)> {
     map.iter().map(|(key, value)| (key.clone(), exposed(value))).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String doesn't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

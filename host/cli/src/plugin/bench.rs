@@ -11,7 +11,7 @@ use drawspan_wit::{Module, Plugin};
 
 use super::calls::{self, Visit};
 use super::json;
-use super::target::Settings;
+use super::target::{self, Settings};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -40,9 +40,10 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
     writeln!(out, "{:>10} {:>10} {:>10} {:>10} {:>12} {:>8}", "p50", "p90", "p99", "max", "calls/s", "errors")?;
+    let mut plugins = target::plugins();
     let mut p50s = Vec::new();
     for address in &args.addresses {
-        let plugin = args.settings.load(args.module, address).await?;
+        let plugin = args.settings.load(&mut plugins, args.module, address).await?;
         let request = args.json.clone();
         let work = Measure { plugin: Arc::new(plugin), request, calls: args.calls, concurrency: args.concurrency };
         let Measured { times, errors, total } = calls::visit(args.module, args.function.as_deref(), work)?.await?;

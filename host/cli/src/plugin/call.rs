@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::calls::{self, Visit};
 use super::json;
-use super::target::Settings;
+use super::target::{self, Settings};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let plugin = args.settings.load(args.module, &args.address).await?;
+    let plugin = args.settings.load(&mut target::plugins(), args.module, &args.address).await?;
     let ask = Ask { plugin, request: args.json };
     let (output, status) = calls::visit(args.module, args.function.as_deref(), ask)?.await?;
     writeln!(std::io::stdout(), "{output}")?;

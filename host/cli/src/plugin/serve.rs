@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::inspect;
-use super::target::Component;
+use super::target::{self, Component};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -60,16 +60,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     crate::logging::init(&drawspan_config::Log::default(), 0)?;
     let modules = inspect::modules(&args.file)?;
-    let mut plugins = HashMap::new();
+    let mut plugins = target::plugins();
+    let mut served = HashMap::new();
     for module in &modules {
-        plugins.insert(*module, args.component.load(*module, &args.file).await?);
+        served.insert(*module, args.component.load(&mut plugins, *module, &args.file).await?);
     }
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(cert), Some(key)) => Some(Arc::new(tls(cert, key)?)),
         _ => None,
     };
     let options = Options { token: args.token, tls, ..Options::default() };
-    let server = Server::new(Served(plugins), modules, options);
+    let server = Server::new(Served(served), modules, options);
 
     let shutdown = CancellationToken::new();
     let grpc = listen(args.grpc.as_deref(), "grpc").await?;

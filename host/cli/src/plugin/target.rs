@@ -42,7 +42,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// The plugin at `address`: `grpc://…`, `grpcs://…`, `http://…`, `https://…`, or a component's file.
-    pub(crate) async fn load(&self, module: Module, address: &str) -> anyhow::Result<Bare> {
+    pub(crate) async fn load(&self, plugins: &mut Plugins, module: Module, address: &str) -> anyhow::Result<Bare> {
         let (kind, addr, tls) = match address.split_once("://") {
             Some(("grpc", rest)) => ("grpc", rest, false),
             Some(("grpcs", rest)) => ("grpc", rest, true),
@@ -63,17 +63,17 @@ impl Settings {
         if let Some(token) = &self.token {
             block.insert("token".into(), token.as_str().into());
         }
-        load(module, address, block).await
+        load(plugins, module, address, block).await
     }
 }
 
 impl Component {
     /// The component in `file`.
-    pub(crate) async fn load(&self, module: Module, file: &str) -> anyhow::Result<Bare> {
+    pub(crate) async fn load(&self, plugins: &mut Plugins, module: Module, file: &str) -> anyhow::Result<Bare> {
         let mut block = self.block()?;
         block.insert("type".into(), "wasm".into());
         block.insert("addr".into(), file.into());
-        load(module, file, block).await
+        load(plugins, module, file, block).await
     }
 
     fn block(&self) -> anyhow::Result<Map<String, Value>> {
@@ -97,14 +97,18 @@ impl Component {
     }
 }
 
+/// What a subcommand makes its plugins with: one for all of them, since they share an engine.
+pub(crate) fn plugins() -> Plugins {
+    let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
+    Plugins::new(metrics, crate::cache_folder())
+}
+
 /// Reads the block as a config's would be, so that its keys mean the same, and makes the plugin ready.
-async fn load(module: Module, name: &str, block: Map<String, Value>) -> anyhow::Result<Bare> {
+async fn load(plugins: &mut Plugins, module: Module, name: &str, block: Map<String, Value>) -> anyhow::Result<Bare> {
     let text = Value::from(block).to_string();
     let input = Input::Text { name: "the command line".into(), text, folder: PathBuf::new() };
     let (plugin, warnings) = drawspan_config::load_plugin(&input).map_err(|findings| told(&findings))?;
     crate::report(&warnings);
-    let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
-    let mut plugins = Plugins::new(metrics, crate::cache_folder());
     plugins.load_bare(name, module, &plugin).await.map_err(|finding| told(&[finding]))
 }
 

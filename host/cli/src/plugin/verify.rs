@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::calls::{self, Visit};
 use super::inspect;
 use super::json;
-use super::target::Settings;
+use super::target::{self, Settings};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -72,9 +72,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         (modules, _) => modules.to_vec(),
     };
     let cases = cases(args.expect.as_deref())?;
+    let mut plugins = target::plugins();
     let mut checks = Vec::new();
     for module in modules {
-        let plugin = Arc::new(args.settings.load(module, &args.address).await?);
+        let plugin = Arc::new(args.settings.load(&mut plugins, module, &args.address).await?);
         for function in calls::functions(module) {
             let kit = Kit {
                 plugin: Arc::clone(&plugin),
