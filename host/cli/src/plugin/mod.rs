@@ -1,8 +1,11 @@
 //! `drawspan plugin …`: what an author or operator does with a plugin without a gateway.
 
 mod bench;
+mod bindings;
 mod call;
 mod calls;
+mod component;
+mod contract;
 mod inspect;
 mod json;
 mod serve;
@@ -26,6 +29,10 @@ pub(crate) enum PluginCommand {
     Verify(verify::Args),
     /// Measure one or two plugins side by side
     Bench(bench::Args),
+    /// Write the bindings that a plugin in C or Go is compiled with
+    Bindings(bindings::Args),
+    /// Make a component of the module that a C or Go compiler puts out
+    Component(component::Args),
     /// Print the WIT package, or write it into a folder
     Wit(wit::Args),
 }
@@ -34,6 +41,8 @@ pub(crate) enum PluginCommand {
 pub(crate) fn run(command: PluginCommand) -> anyhow::Result<ExitCode> {
     match command {
         PluginCommand::Inspect(args) => inspect::run(&args),
+        PluginCommand::Bindings(args) => bindings::run(&args),
+        PluginCommand::Component(args) => component::run(&args),
         PluginCommand::Wit(args) => wit::run(&args),
         PluginCommand::Call(args) => block_on(call::run(args)),
         PluginCommand::Serve(args) => block_on(serve::run(args)),
