@@ -28,9 +28,8 @@ enum Language {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (mut resolve, world) = args.world.resolve()?;
-    // The component's type is put in by `plugin component`, which reads the same WIT; so no object file is needed for it.
     let mut generator: Box<dyn WorldGenerator> = match args.language {
-        Language::C => wit_bindgen_c::Opts { no_object_file: true, ..Default::default() }.build(),
+        Language::C => wit_bindgen_c::Opts::default().build(),
         Language::Go => wit_bindgen_go::Opts { format: wit_bindgen_go::Format::False, ..Default::default() }.build(),
     };
     let mut files = Files::default();
