@@ -8,6 +8,7 @@ mod component;
 mod contract;
 mod inspect;
 mod json;
+mod new;
 mod serve;
 mod target;
 mod verify;
@@ -33,6 +34,8 @@ pub(crate) enum PluginCommand {
     Bindings(bindings::Args),
     /// Make a component of the module that a C or Go compiler puts out
     Component(component::Args),
+    /// Write a plugin's project to begin with
+    New(new::Args),
     /// Print the WIT package, or write it into a folder
     Wit(wit::Args),
 }
@@ -41,6 +44,7 @@ pub(crate) enum PluginCommand {
 pub(crate) fn run(command: PluginCommand) -> anyhow::Result<ExitCode> {
     match command {
         PluginCommand::Inspect(args) => inspect::run(&args),
+        PluginCommand::New(args) => new::run(&args),
         PluginCommand::Bindings(args) => bindings::run(&args),
         PluginCommand::Component(args) => component::run(&args),
         PluginCommand::Wit(args) => wit::run(&args),

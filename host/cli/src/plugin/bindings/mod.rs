@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use wit_bindgen_core::wit_parser::{Resolve, WorldId};
 use wit_bindgen_core::{Files, WorldGenerator};
 
 use super::contract::World;
@@ -46,6 +47,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         write(&args.out, "gc.go", include_bytes!("gc.go"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The header that a plugin in C is compiled with.
+pub(crate) fn c_header(resolve: &mut Resolve, world: WorldId) -> anyhow::Result<String> {
+    let mut files = Files::default();
+    wit_bindgen_c::Opts::default().build().generate(resolve, world, &mut files)?;
+    let header = files.iter().find(|(name, _)| name.ends_with(".h")).context("C bindings have a header")?;
+    Ok(String::from_utf8(header.1.to_vec())?)
 }
 
 fn write(folder: &Path, name: &str, content: &[u8]) -> anyhow::Result<()> {
