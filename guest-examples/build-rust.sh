@@ -10,7 +10,7 @@ set -euo pipefail
 
 wasi=
 if [[ $1 == --wasi ]]; then wasi=1; shift; fi
-folder=$1 package=$2 output=$(realpath "$3")
+here=$(realpath "$(dirname "$0")") folder=$1 package=$2 output=$(realpath "$3")
 cd "$folder"
 
 toolchain=${GUEST_TOOLCHAIN:-debian}
@@ -18,32 +18,22 @@ if [[ -z ${GUEST_TOOLCHAIN:-} && $(rustup target list --installed 2>/dev/null) =
     toolchain=rustup
 fi
 
-cargo=cargo target=wasm32-wasip2 flags=() std=()
 if [[ $toolchain == debian ]]; then
-    find_in() { grep -m1 "bin/$2\$" <<<"$(dpkg -L "$1" 2>/dev/null)"; }
-    if ! cargo=$(find_in cargo-web cargo) || ! RUSTC=$(find_in rustc-web rustc) || ! dpkg -s rust-web-src >/dev/null 2>&1; then
-        echo "either 'rustup target add wasm32-wasip2' or 'apt-get install rustc-web cargo-web rust-web-src' first" >&2
-        exit 1
-    fi
-    # rustup ships the linker that makes components, for every target, and the wasm-ld that it calls.
-    linkers=$(rustc --print sysroot)/lib/rustlib/$(rustc --print host-tuple)/bin
-    flags+=("-Clinker=$linkers/wasm-component-ld" "--remap-path-prefix=$("$RUSTC" --print sysroot)/lib/rustlib/src/rust=std")
-    std=(-Zbuild-std=std,panic_abort)
+    # shellcheck source=debian-rust.sh
+    source "$here/debian-rust.sh"
     if [[ $wasi ]]; then
         : "${WASI_LIBC:?see the top of $0}"
-        flags+=(-Clink-self-contained=no "-Clink-arg=$WASI_LIBC/crt1-reactor.o" "-Lnative=$WASI_LIBC")
-    else
-        target=wasm32-unknown-unknown
+        CARGO_BUILD_TARGET=wasm32-wasip2
+        RUSTFLAGS+=" -Clink-self-contained=no -Clink-arg=$WASI_LIBC/crt1-reactor.o -Lnative=$WASI_LIBC"
     fi
-    # The Debian compiler is a stable one; building std with it is what needs the bootstrap switch.
-    export RUSTC RUSTC_BOOTSTRAP=1 PATH=$linkers/gcc-ld:$PATH
 fi
+export CARGO_BUILD_TARGET=${CARGO_BUILD_TARGET:-wasm32-wasip2} CARGO=${CARGO:-cargo}
 
 # Panic messages hold paths: the same bytes must come out in any folder, for any user. The folder of the dependencies has
 # its name once something was fetched.
-"$cargo" fetch --locked
-for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do flags+=("--remap-path-prefix=$sources=deps"); done
-flags+=("--remap-path-prefix=$PWD=guest")
+"$CARGO" fetch --locked
+for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do RUSTFLAGS+=" --remap-path-prefix=$sources=deps"; done
+export RUSTFLAGS+=" --remap-path-prefix=$PWD=guest"
 
-RUSTFLAGS=${flags[*]} "$cargo" build --release --locked "${std[@]}" --target "$target" --target-dir target --package "$package"
-cp "target/$target/release/${package//-/_}.wasm" "$output"
+"$CARGO" build --release --locked --target-dir target --package "$package"
+cp "target/$CARGO_BUILD_TARGET/release/${package//-/_}.wasm" "$output"

@@ -38,9 +38,9 @@ impl Language {
     /// What an author has to have, before `install`.
     pub(super) const fn needs(self) -> &'static str {
         match self {
-            Self::Rust => "Rust 1.87 or later, from rustup",
+            Self::Rust => "Rust 1.85 or later, from rustup",
             Self::Go => "Go 1.25 or later",
-            Self::C => "clang 16 or later with wasm-ld and wasi-libc: Debian's packages, or `CC=…/wasi-sdk/bin/clang` of the WASI SDK",
+            Self::C => "clang with wasm-ld, wasi-libc and the run-time library for wasm32; `CC` names another clang, say that of the WASI SDK",
             Self::Js => "Node.js 20 or later",
             Self::Python => "Python 3.10 or later",
         }

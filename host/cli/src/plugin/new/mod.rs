@@ -65,12 +65,15 @@ fn project(language: Language, module: Module) -> anyhow::Result<Vec<(String, St
     let shapes = shape::functions(module)?;
     let world = filled(include_str!("templates/guest.wit"), &[("interface", module.interface())]);
     let interface = module.interface();
+    let mut interfaces = [interface.to_snake_case(), "lifecycle".to_owned()];
+    interfaces.sort();
     let values = [
         ("module", module.as_str()),
         ("interface", interface),
         ("interface_snake", &interface.to_snake_case()),
         ("interface_camel", &interface.to_lower_camel_case()),
         ("interface_pascal", &interface.to_upper_camel_case()),
+        ("interfaces", &interfaces.join(", ")),
         ("functions", &language.functions(interface, &shapes, &world)?),
         ("needs", language.needs()),
         ("install", language.install()),
@@ -89,7 +92,9 @@ fn project(language: Language, module: Module) -> anyhow::Result<Vec<(String, St
 }
 
 fn filled(template: &str, values: &[(&str, &str)]) -> String {
-    values.iter().fold(template.to_owned(), |text, (key, value)| text.replace(&format!("{{{{{key}}}}}"), value))
+    let fill = |text: String, (key, value): &(&str, &str)| text.replace(&format!("{{{{{key}}}}}"), value);
+    let text = values.iter().fold(template.to_owned(), fill);
+    format!("{}\n", text.trim_end())
 }
 
 /// A config in which the module is used.

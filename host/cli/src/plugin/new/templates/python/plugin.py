@@ -6,7 +6,7 @@ PluginError_InvalidRequest or PluginError_Failed; any other exception ends the i
 
 from componentize_py_types import Err
 from wit_world import exports
-from wit_world.exports import {{interface_snake}}, lifecycle
+from wit_world.exports import {{interfaces}}
 from wit_world.imports.types import PluginError_Failed, PluginError_InvalidRequest, PluginError_Unavailable
 
 

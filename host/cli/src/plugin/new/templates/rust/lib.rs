@@ -1,7 +1,7 @@
 //! A plugin for drawspan: {{module}}.
 
 use drawspan::plugin::types::PluginError;
-use exports::drawspan::plugin::{lifecycle, {{interface_snake}}};
+use exports::drawspan::plugin::{{{interfaces}}};
 
 wit_bindgen::generate!({ path: "wit", world: "guest", generate_all });
 
