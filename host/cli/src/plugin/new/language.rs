@@ -40,7 +40,9 @@ impl Language {
         match self {
             Self::Rust => "Rust 1.85 or later, from rustup",
             Self::Go => "Go 1.25 or later",
-            Self::C => "clang with wasm-ld, wasi-libc and the run-time library for wasm32; `CC` names another clang, say that of the WASI SDK",
+            Self::C => {
+                "clang with wasm-ld, wasi-libc and the run-time library for wasm32; `CC` names another clang, say that of the WASI SDK"
+            }
             Self::Js => "Node.js 20 or later",
             Self::Python => "Python 3.10 or later",
         }
@@ -71,14 +73,18 @@ impl Language {
     pub(super) fn files(self, interface: &str) -> Vec<(String, &'static str)> {
         let source = self.source(interface);
         match self {
-            Self::Rust => templates!("rust": source => "lib.rs", "Cargo.toml" => "Cargo.toml", "build.sh" => "build.sh",
-                ".gitignore" => "gitignore"),
+            Self::Rust => {
+                templates!("rust": source => "lib.rs", "Cargo.toml" => "Cargo.toml", "build.sh" => "build.sh",
+                ".gitignore" => "gitignore")
+            }
             Self::Go => templates!("go": source => "plugin.go",
                 "export_drawspan_plugin_lifecycle/lifecycle.go" => "lifecycle.go", "go.mod" => "go.mod", "go.sum" => "go.sum",
                 "build.sh" => "build.sh", ".gitignore" => "gitignore"),
             Self::C => templates!("c": source => "plugin.c", "build.sh" => "build.sh", ".gitignore" => "gitignore"),
-            Self::Js => templates!("js": source => "plugin.js", "package.json" => "package.json", "build.sh" => "build.sh",
-                ".gitignore" => "gitignore"),
+            Self::Js => {
+                templates!("js": source => "plugin.js", "package.json" => "package.json", "build.sh" => "build.sh",
+                ".gitignore" => "gitignore")
+            }
             Self::Python => templates!("python": source => "plugin.py", "build.sh" => "build.sh",
                 ".gitignore" => "gitignore"),
         }
@@ -117,16 +123,18 @@ fn rust(interface: &str, shape: &Shape) -> String {
         Reply::List(inner) => (format!("Vec<{}>", element(inner)), "vec![]".to_owned()),
         Reply::Enum { name, first } => (ty(name), format!("{}::{}", ty(name), first.to_upper_camel_case())),
         Reply::Record { name, fields } => {
-            let fields: Vec<_> = fields.iter().map(|field| format!("{}: None", field.to_snake_case())).collect();
-            (ty(name), format!("{} {{ {} }}", ty(name), fields.join(", ")))
+            let none = |field: &String| format!("            {}: None,\n", field.to_snake_case());
+            let fields: String = fields.iter().map(none).collect();
+            (ty(name), format!("{} {{\n{fields}        }}", ty(name)))
         }
     };
-    format!(
-        "{docs}    fn {name}(_request: {request}) -> Result<{reply}, PluginError> {{\n        Ok({safe})\n    }}\n",
-        docs = comment("    ///", &shape.docs),
-        name = shape.name.to_snake_case(),
-        request = ty(&shape.request),
-    )
+    let (name, request) = (shape.name.to_snake_case(), ty(&shape.request));
+    let mut head = format!("    fn {name}(_request: {request}) -> Result<{reply}, PluginError> {{");
+    // As rustfmt has it.
+    if head.len() > 100 {
+        head = format!("    fn {name}(\n        _request: {request},\n    ) -> Result<{reply}, PluginError> {{");
+    }
+    format!("{docs}{head}\n        Ok({safe})\n    }}\n", docs = comment("    ///", &shape.docs))
 }
 
 fn go(_interface: &str, shape: &Shape) -> String {
@@ -167,12 +175,15 @@ fn c(interface: &str, shapes: &[Shape], world: &str) -> anyhow::Result<String> {
         let start = format!("bool exports_drawspan_plugin_{}_{}(", interface.to_snake_case(), function.to_snake_case());
         let line = header.lines().find(|line| line.starts_with(&start)).and_then(|line| line.strip_suffix(");"));
         let parameters = line.map(|line| line[start.len()..].split(", ").collect::<Vec<_>>());
-        parameters.map(|parameters| (start.clone(), parameters)).with_context(|| format!("no {function} in the C header"))
+        parameters
+            .map(|parameters| (start.clone(), parameters))
+            .with_context(|| format!("no {function} in the C header"))
     };
     let mut text = String::new();
     let init = ["Called once, before any question. An error refuses the plugin.".to_owned()];
     let init = std::iter::once(("lifecycle", "init", &init[..]));
-    for (interface, function, docs) in init.chain(shapes.iter().map(|shape| (interface, &*shape.name, &shape.docs[..]))) {
+    for (interface, function, docs) in init.chain(shapes.iter().map(|shape| (interface, &*shape.name, &shape.docs[..])))
+    {
         let (start, parameters) = declaration(interface, function)?;
         let request = parameters.first().and_then(|request| request.strip_suffix("_t *request"));
         let request = request.context("the C header has another shape than expected")?;
@@ -213,7 +224,9 @@ fn python(interface: &str, shape: &Shape) -> String {
         Reply::Option(inner) => (format!("{} | None", element(inner)), "None".to_owned()),
         Reply::List(inner) => (format!("list[{}]", element(inner)), "[]".to_owned()),
         Reply::Enum { name, first } => (ty(name), format!("{}.{}", ty(name), first.to_uppercase())),
-        Reply::Record { name, fields } => (ty(name), format!("{}({})", ty(name), vec!["None"; fields.len()].join(", "))),
+        Reply::Record { name, fields } => {
+            (ty(name), format!("{}({})", ty(name), vec!["None"; fields.len()].join(", ")))
+        }
     };
     format!(
         "    def {name}(self, request: {request}) -> {reply}:\n{docs}        return {safe}\n",

@@ -103,12 +103,9 @@ fn gateway(module: Module) -> String {
     let http = "  handler: {type: http}\n";
     let service = match module {
         Module::Auther => format!("  handler: {{type: http, auther: {name}}}\n"),
-        Module::Admission
-        | Module::Bypass
-        | Module::Limiter
-        | Module::Hosts
-        | Module::Resolver
-        | Module::Observer => format!("  {}: {name}\n{http}", module.as_str()),
+        Module::Admission | Module::Bypass | Module::Limiter | Module::Hosts | Module::Resolver | Module::Observer => {
+            format!("  {}: {name}\n{http}", module.as_str())
+        }
         Module::Recorder => format!("  recorders: [{{name: {name}, record: recorder.service.handler}}]\n{http}"),
         Module::Hop => "  handler: {type: http, chain: chain-0}\n".to_owned(),
         Module::Ingress | Module::Sd => {
@@ -126,7 +123,11 @@ fn gateway(module: Module) -> String {
         Module::Ingress => "ingresses".to_owned(),
         other => format!("{}s", other.as_str()),
     };
-    let chain = if module == Module::Hop { format!("chains:\n- name: chain-0\n  hops: [{{name: {name}}}]\n") } else { String::new() };
+    let chain = if module == Module::Hop {
+        format!("chains:\n- name: chain-0\n  hops: [{{name: {name}}}]\n")
+    } else {
+        String::new()
+    };
     format!(
         "services:\n- name: service-0\n  addr: 127.0.0.1:8080\n{service}  listener: {{type: tcp}}\n{chain}{list}:\n\
          - name: {name}\n  plugin:\n    type: wasm\n    addr: ./plugin.wasm\n    timeout: 1s\n    config: {{}}\n"
@@ -135,7 +136,8 @@ fn gateway(module: Module) -> String {
 
 /// A question to each function, and the safe answer.
 fn cases(module: Module, shapes: &[Shape]) -> anyhow::Result<String> {
-    let mut text = "# Questions, and the expected answers: as `drawspan plugin call` takes and prints them.\n".to_owned();
+    let mut text =
+        "# Questions, and the expected answers: as `drawspan plugin call` takes and prints them.\n".to_owned();
     for Shape { name, reply, .. } in shapes {
         let request = calls::visit(module, Some(name), Sample)?;
         let reply = match reply {
@@ -144,7 +146,8 @@ fn cases(module: Module, shapes: &[Shape]) -> anyhow::Result<String> {
             Reply::Enum { first, .. } => first.to_upper_camel_case().into(),
             Reply::Record { fields, .. } => fields.iter().map(|field| (field.to_snake_case(), Value::Null)).collect(),
         };
-        text += &format!("- name: the answer to begin with\n  function: {name}\n  request: {request}\n  reply: {reply}\n");
+        text +=
+            &format!("- name: the answer to begin with\n  function: {name}\n  request: {request}\n  reply: {reply}\n");
     }
     Ok(text)
 }

@@ -18,9 +18,15 @@ pub(super) enum Reply {
     Nothing,
     Option(Element),
     List(Element),
-    Enum { name: String, first: String },
+    Enum {
+        name: String,
+        first: String,
+    },
     /// A record of options.
-    Record { name: String, fields: Vec<String> },
+    Record {
+        name: String,
+        fields: Vec<String>,
+    },
 }
 
 pub(super) enum Element {
@@ -34,8 +40,10 @@ pub(super) fn functions(module: Module) -> anyhow::Result<Vec<Shape>> {
     let mut resolve = Resolve::default();
     let text: String = SOURCES.iter().map(|(_, text)| *text).collect::<Vec<_>>().join("\n");
     resolve.push_source(PACKAGE, &text)?;
-    let interface = resolve.interfaces.iter().find(|(_, interface)| interface.name.as_deref() == Some(module.interface()));
-    let (_, interface) = interface.with_context(|| format!("{PACKAGE} {} lacks {}", VERSIONS[0], module.interface()))?;
+    let interface =
+        resolve.interfaces.iter().find(|(_, interface)| interface.name.as_deref() == Some(module.interface()));
+    let (_, interface) =
+        interface.with_context(|| format!("{PACKAGE} {} lacks {}", VERSIONS[0], module.interface()))?;
     interface.functions.values().map(|function| shape(&resolve, function)).collect()
 }
 

@@ -4,4 +4,4 @@ set -eu
 cd "$(dirname "$0")"
 target=${CARGO_BUILD_TARGET:-wasm32-wasip2}
 "${CARGO:-cargo}" build --release --target "$target"
-cp "${CARGO_TARGET_DIR:-target}/$target/release/plugin.wasm" "${1:-plugin.wasm}"
+cp "${CARGO_TARGET_DIR:-target}/$target/release/{{module}}_plugin.wasm" "${1:-plugin.wasm}"
