@@ -101,7 +101,7 @@ impl<C: GrpcCall> Plugin<C> for GrpcBridge {
             tonic::client::Grpc::with_origin(channel, self.origin.clone()).max_decoding_message_size(self.max_reply);
         client.ready().await.map_err(|error| lost(&error))?;
         let codec = ProstCodec::<C::Request, C::Response>::default();
-        let reply = client.unary(request, PathAndQuery::from_static(C::PATH), codec).await.map_err(|s| failure(&s))?;
+        let reply = client.unary(request, PathAndQuery::from_static(C::PATH), codec).await.map_err(|status| self.failure(&status))?;
         C::decode(reply.into_inner())
     }
 }
@@ -111,16 +111,21 @@ fn lost(error: &(dyn std::error::Error + 'static)) -> CallError {
     CallError::new(ErrorKind::BadReply, format!("connection lost: {}", chain(error)))
 }
 
-/// A status made here carries its source or one of tonic's own messages; any other came from the server.
-fn failure(status: &Status) -> CallError {
-    if let Some(source) = std::error::Error::source(status) {
-        return lost(source);
+impl GrpcBridge {
+    /// A status made here carries its source or one of tonic's own messages; any other came from the server.
+    fn failure(&self, status: &Status) -> CallError {
+        if let Some(source) = std::error::Error::source(status) {
+            return lost(source);
+        }
+        let kind = match status.code() {
+            Code::DeadlineExceeded => ErrorKind::Deadline,
+            Code::OutOfRange if status.message().contains("decoded message length too large") => {
+                let reason = format!("the reply is larger than {} bytes (maxReply)", self.max_reply);
+                return CallError::new(ErrorKind::BadReply, reason);
+            }
+            _ => ErrorKind::Refused,
+        };
+        let message = if status.message().is_empty() { String::new() } else { format!(": {}", status.message()) };
+        CallError::new(kind, format!("the server answered {:?}{message}", status.code()))
     }
-    let kind = match status.code() {
-        Code::DeadlineExceeded => ErrorKind::Deadline,
-        Code::OutOfRange if status.message().contains("decoded message length too large") => ErrorKind::BadReply,
-        _ => ErrorKind::Refused,
-    };
-    let message = if status.message().is_empty() { String::new() } else { format!(": {}", status.message()) };
-    CallError::new(kind, format!("the server answered {:?}{message}", status.code()))
 }
