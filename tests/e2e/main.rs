@@ -10,5 +10,6 @@ mod failures;
 mod page;
 mod plugin_grpc;
 mod plugin_http;
+mod plugin_verify;
 mod plugin_wasm;
 mod users;

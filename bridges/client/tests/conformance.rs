@@ -10,6 +10,8 @@
 mod bench;
 #[path = "conformance/bytes.rs"]
 mod bytes;
+#[path = "conformance/served.rs"]
+mod served;
 
 use std::collections::BTreeSet;
 
@@ -69,15 +71,7 @@ async fn every_call(bench: &mut Bench) {
     };
     bench.row(call, vec![same(Match::Matched), same(Match::Unmatched)]).await;
 
-    let call = HopRequest {
-        network: None,
-        target_address: Some("192.0.2.1:443".into()),
-        host: Some("example.org:443".into()),
-        path: None,
-        client_id: None,
-        source_address: Some("192.0.2.7:41806".into()),
-    };
-    bench.row(call, vec![same(None), same(Some(r#"{"name":"n0","addr":"192.0.2.1:8080"}"#.into()))]).await;
+    bench.row(hop_request(), vec![same(None), same(Some(r#"{"name":"n0","addr":"192.0.2.1:8080"}"#.into()))]).await;
 
     let call = LimitRequest {
         scope: LimitScope::Client,
@@ -141,6 +135,18 @@ async fn every_call(bench: &mut Bench) {
     // gRPC can't tell an empty body from none.
     let empty = Said { said: Some(vec![]), grpc: None, http: Some(vec![]) };
     bench.row(call, vec![same(None), same(Some(vec![0, 0xff])), empty]).await;
+}
+
+/// What a hop is asked.
+fn hop_request() -> HopRequest {
+    HopRequest {
+        network: None,
+        target_address: Some("192.0.2.1:443".into()),
+        host: Some("example.org:443".into()),
+        path: None,
+        client_id: None,
+        source_address: Some("192.0.2.7:41806".into()),
+    }
 }
 
 /// The functions of the contract, by interface. `lifecycle` isn't asked by modules.

@@ -17,7 +17,7 @@ use drawspan_plugin_client::{
     BackingSettings, Bare, Engine, GrpcSettings, HttpSettings, Metrics, PluginCall, PluginClient, PluginSettings, Target,
     WasmSettings,
 };
-use drawspan_plugin_serve::{Options, Server};
+use drawspan_plugin_serve::{AnyPlugin, Options, Server};
 use drawspan_testkit::{Misbehaviour, misbehaving, unused_addr};
 use drawspan_wit::types::PluginError;
 use drawspan_wit::{Call, CallError, ErrorKind, Module, OnError, Plugin, Refusal};
@@ -163,9 +163,22 @@ impl<C: Call> Plugin<C> for Scripted {
 
 /// Where a gRPC and an HTTP server listen.
 #[derive(Clone, Copy)]
-struct Ports {
-    grpc: u16,
-    http: u16,
+pub(crate) struct Ports {
+    pub(crate) grpc: u16,
+    pub(crate) http: u16,
+}
+
+impl Ports {
+    /// Serves `plugin` until the guard is dropped.
+    pub(crate) async fn serve(plugin: impl AnyPlugin, modules: &[Module]) -> (Self, DropGuard) {
+        let server = Server::new(plugin, modules.iter().copied(), Options::default());
+        let [a, b] = [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
+        let ports = Self { grpc: a.local_addr().unwrap().port(), http: b.local_addr().unwrap().port() };
+        let shutdown = CancellationToken::new();
+        tokio::spawn(Arc::clone(&server).serve_grpc(a, shutdown.clone()));
+        tokio::spawn(server.serve_http(b, shutdown.clone()));
+        (ports, shutdown.drop_guard())
+    }
 }
 
 /// Both plugins, and servers that are none.
@@ -183,12 +196,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) async fn start() -> Self {
         let plugin = Scripted::default();
-        let server = Server::new(plugin.clone(), Module::ALL, Options::default());
-        let [a, b] = [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
-        let served = Ports { grpc: a.local_addr().unwrap().port(), http: b.local_addr().unwrap().port() };
-        let shutdown = CancellationToken::new();
-        tokio::spawn(Arc::clone(&server).serve_grpc(a, shutdown.clone()));
-        tokio::spawn(server.serve_http(b, shutdown.clone()));
+        let (served, serving) = Ports::serve(plugin.clone(), &Module::ALL).await;
         let garbage = misbehaving(Misbehaviour::Garbage).await;
         let both = |port| Ports { grpc: port, http: port };
         // The component is loaded often, and compiled once.
@@ -201,7 +209,7 @@ impl Bench {
             engine: Engine::new(Some(cache.path().join("cache"))).unwrap(),
             metrics: Metrics::register(&mut Registry::default()),
             checked: BTreeSet::new(),
-            _servers: (shutdown.drop_guard(), garbage, cache),
+            _servers: (serving, garbage, cache),
         }
     }
 
@@ -276,14 +284,19 @@ impl Bench {
 
     /// A plugin that plays `scene`, whose failures are errors. One scene is played at a time.
     pub(crate) async fn bare<C: PluginCall>(&self, over: Over, scene: &Scene<C>, max_reply: usize) -> Bare {
-        Bare::load(self.settings(over, scene, max_reply), &self.metrics).await.unwrap()
+        self.load(self.settings(over, scene, max_reply)).await
     }
 
-    fn settings<C: PluginCall>(&self, over: Over, scene: &Scene<C>, max_reply: usize) -> PluginSettings {
+    /// A plugin whose failures are errors.
+    pub(crate) async fn load(&self, settings: PluginSettings) -> Bare {
+        Bare::load(settings, &self.metrics).await.unwrap()
+    }
+
+    pub(crate) fn settings<C: PluginCall>(&self, over: Over, scene: &Scene<C>, max_reply: usize) -> PluginSettings {
         self.at(self.served, over, scene, max_reply)
     }
 
-    fn at<C: PluginCall>(&self, at: Ports, over: Over, scene: &Scene<C>, max_reply: usize) -> PluginSettings {
+    pub(crate) fn at<C: PluginCall>(&self, at: Ports, over: Over, scene: &Scene<C>, max_reply: usize) -> PluginSettings {
         *self.plugin.0.lock().unwrap() = Some(Box::new(scene.clone()));
         let backing = match over {
             Over::Grpc => BackingSettings::Grpc(GrpcSettings {
