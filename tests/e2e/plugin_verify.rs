@@ -28,15 +28,28 @@ async fn a_plugin_that_conforms_passes() {
 async fn a_plugin_that_does_not_is_told_where() {
     let dir = Dir::new();
     let refused = verify(&dir, r#"{"Error":{"Failed":"on purpose"}}"#, &[]).await;
-    assert_eq!((refused.code, failed(&refused)), (Some(1), vec!["answers an ordinary question", "survives unexpected input"]));
+    assert_eq!(
+        (refused.code, failed(&refused)),
+        (Some(1), vec!["answers an ordinary question", "survives unexpected input"])
+    );
     assert!(refused.stdout.contains("authenticate answered failed: on purpose"), "{}", refused.stdout);
 
     let trapped = verify(&dir, r#""Trap""#, &[]).await;
-    let all = ["answers an ordinary question", "survives unexpected input", "10000 calls without a failure", "64 calls at once"];
+    let all = [
+        "answers an ordinary question",
+        "survives unexpected input",
+        "10000 calls without a failure",
+        "64 calls at once",
+    ];
     assert_eq!((trapped.code, failed(&trapped)), (Some(1), all.into()), "{}", trapped.stdout);
 
     let leaked = verify(&dir, r#"{"Leak":[null,1000]}"#, &[]).await;
-    assert_eq!((leaked.code, failed(&leaked)), (Some(1), vec!["10000 calls without more memory each"]), "{}", leaked.stdout);
+    assert_eq!(
+        (leaked.code, failed(&leaked)),
+        (Some(1), vec!["10000 calls without more memory each"]),
+        "{}",
+        leaked.stdout
+    );
     assert!(leaked.stdout.contains("a call keeps about 10"), "{}", leaked.stdout);
 }
 
@@ -44,7 +57,10 @@ async fn a_plugin_that_does_not_is_told_where() {
 async fn an_authors_cases_are_checked_and_reported_as_json() {
     let dir = Dir::new();
     let request = "request: {username: alice, password: x, service: s}";
-    dir.write("cases.yaml", format!("- {{name: right, {request}, reply: null}}\n- {{name: wrong, {request}, error: refused}}\n"));
+    dir.write(
+        "cases.yaml",
+        format!("- {{name: right, {request}, reply: null}}\n- {{name: wrong, {request}, error: refused}}\n"),
+    );
     let finished = verify(&dir, r#"{"Reply":null}"#, &["--expect", "cases.yaml", "--report-json"]).await;
     assert_eq!(finished.code, Some(1), "{}", finished.stderr);
     let report: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();

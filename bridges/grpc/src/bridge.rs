@@ -101,7 +101,10 @@ impl<C: GrpcCall> Plugin<C> for GrpcBridge {
             tonic::client::Grpc::with_origin(channel, self.origin.clone()).max_decoding_message_size(self.max_reply);
         client.ready().await.map_err(|error| lost(&error))?;
         let codec = ProstCodec::<C::Request, C::Response>::default();
-        let reply = client.unary(request, PathAndQuery::from_static(C::PATH), codec).await.map_err(|status| self.failure(&status))?;
+        let reply = client
+            .unary(request, PathAndQuery::from_static(C::PATH), codec)
+            .await
+            .map_err(|status| self.failure(&status))?;
         C::decode(reply.into_inner())
     }
 }

@@ -37,7 +37,7 @@ fn fold(value: Value) -> Value {
         Value::Object(map) => Value::Object(
             map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.to_lowercase(), fold(v))).collect(),
         ),
-        Value::Array(values) => Value::Array(values.into_iter().filter(|v| !v.is_null()).map(fold).collect()),
+        Value::Array(values) => Value::Array(values.into_iter().map(fold).collect()),
         other => other,
     }
 }

@@ -14,8 +14,8 @@ use std::time::Duration;
 use drawspan_bridge_grpc::GrpcCall;
 use drawspan_bridge_http::HttpCall;
 use drawspan_plugin_client::{
-    BackingSettings, Bare, Engine, GrpcSettings, HttpSettings, Metrics, PluginCall, PluginClient, PluginSettings, Target,
-    WasmSettings,
+    BackingSettings, Bare, Engine, GrpcSettings, HttpSettings, Metrics, PluginCall, PluginClient, PluginSettings,
+    Target, WasmSettings,
 };
 use drawspan_plugin_serve::{AnyPlugin, Options, Server};
 use drawspan_testkit::{Misbehaviour, misbehaving, unused_addr};
@@ -150,9 +150,7 @@ impl<C: Call> Plugin<C> for Scripted {
         };
         match scene.answer {
             Answer::Reply(reply) => Ok(reply),
-            Answer::Error(PluginError::InvalidRequest(text)) => {
-                Err(CallError::refused(Refusal::InvalidRequest, text))
-            }
+            Answer::Error(PluginError::InvalidRequest(text)) => Err(CallError::refused(Refusal::InvalidRequest, text)),
             Answer::Error(PluginError::Unavailable(text)) => Err(CallError::refused(Refusal::Unavailable, text)),
             Answer::Error(PluginError::Failed(text)) => Err(CallError::refused(Refusal::Failed, text)),
             Answer::Trap => Err(CallError::new(ErrorKind::Trapped, "on purpose")),
@@ -296,7 +294,13 @@ impl Bench {
         self.at(self.served, over, scene, max_reply)
     }
 
-    pub(crate) fn at<C: PluginCall>(&self, at: Ports, over: Over, scene: &Scene<C>, max_reply: usize) -> PluginSettings {
+    pub(crate) fn at<C: PluginCall>(
+        &self,
+        at: Ports,
+        over: Over,
+        scene: &Scene<C>,
+        max_reply: usize,
+    ) -> PluginSettings {
         *self.plugin.0.lock().unwrap() = Some(Box::new(scene.clone()));
         let backing = match over {
             Over::Grpc => BackingSettings::Grpc(GrpcSettings {

@@ -112,7 +112,7 @@ struct Service {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Services {
-    services: Vec<Service>,
+    services: Vec<Option<Service>>,
 }
 
 /// Three calls are the same but for what of a service they tell. Only the status of the reply counts, as in GOST.
@@ -161,7 +161,7 @@ impl HttpCall for GetServicesRequest {
             network,
             address,
         };
-        Ok(list(json::reply::<Services>(body)?.services)?.into_iter().map(service).collect())
+        Ok(list(json::reply::<Services>(body)?.services)?.into_iter().flatten().map(service).collect())
     }
 
     fn decode_request(_: &[u8], query: &[(String, String)]) -> Result<Self, String> {
@@ -176,6 +176,6 @@ impl HttpCall for GetServicesRequest {
             network,
             address,
         };
-        answer(&Services { services: reply.into_iter().map(service).collect() })
+        answer(&Services { services: reply.into_iter().map(service).map(Some).collect() })
     }
 }

@@ -110,7 +110,7 @@ async fn load(plugins: &mut Plugins, module: Module, name: &str, block: Map<Stri
     let (plugin, warnings) = drawspan_config::load_plugin(&input).map_err(|findings| told(&findings))?;
     crate::report(&warnings);
     if plugin.on_error.is_some() {
-        bail!("`onError` is for a gateway's config; here a failure is shown as one, and `plugin serve` tells it by status");
+        bail!("`onError` is for a gateway's config; here a failure is told as it is");
     }
     plugins.load_bare(name, module, &plugin).await.map_err(|finding| told(&[finding]))
 }
