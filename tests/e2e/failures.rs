@@ -71,6 +71,7 @@ async fn a_grpc_server_that_is_none() {
         (Misbehaviour::Hold, "no answer within 1s"),
         (Misbehaviour::Garbage, "connection lost"),
         (Misbehaviour::Reset, "connection lost"),
+        (Misbehaviour::ResetAtOnce, "onnection"),
     ] {
         let server = misbehaving(misbehaviour).await;
         grpc_at(server.addr().to_string(), "", reason).await;
@@ -129,6 +130,7 @@ async fn an_http_server_that_is_none() {
         (Misbehaviour::Hold, "no answer within 1s"),
         (Misbehaviour::Garbage, "connection lost"),
         (Misbehaviour::Reset, "connection lost"),
+        (Misbehaviour::ResetAtOnce, "connection lost"),
     ] {
         let server = misbehaving(misbehaviour).await;
         http_at(format!("http://{}/auth", server.addr()), "", reason).await;
