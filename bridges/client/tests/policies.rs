@@ -2,6 +2,7 @@
 //! and what is counted.
 
 #![allow(clippy::unwrap_used, reason = "a test stops by panicking")]
+#![allow(clippy::print_stdout, reason = "a table says which row it is at; shown when a test fails")]
 
 use std::any::Any;
 use std::fmt::Debug;

@@ -138,8 +138,8 @@ async fn nothing_is_left_of_a_question_whose_askers_all_went_away() {
     });
     settle().await;
     assert_eq!(plugin.store.as_ref().unwrap().flights.len(), 1);
-    askers.each_ref().map(|asker| asker.abort());
     for asker in askers {
+        asker.abort();
         asker.await.unwrap_err();
     }
     assert_eq!(plugin.store.as_ref().unwrap().flights.len(), 0);
