@@ -12,4 +12,5 @@ mod plugin_grpc;
 mod plugin_http;
 mod plugin_verify;
 mod plugin_wasm;
+mod policies;
 mod users;

@@ -33,6 +33,16 @@ impl Leave {
     pub const QUESTION: Self = Self { cache: true, repeat: true, shadow: true };
     /// A message whose effect is the point.
     pub const MESSAGE: Self = Self { cache: false, repeat: false, shadow: false };
+
+    /// What may be done with either of two calls.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self {
+            cache: self.cache || other.cache,
+            repeat: self.repeat || other.repeat,
+            shadow: self.shadow || other.shadow,
+        }
+    }
 }
 
 /// One function of the contract. Its request record implements this, so that bridges and policies can be written once

@@ -31,6 +31,44 @@ fn opens(on_error: Option<OnError>, kind: ErrorKind) -> bool {
     on_error == Some(OnError::Allow) && kind == ErrorKind::Unavailable
 }
 
+impl Module {
+    /// What may be done with at least one of the module's calls.
+    #[must_use]
+    pub const fn leave(self) -> Leave {
+        match self {
+            Self::Auther => AuthenticationRequest::LEAVE,
+            Self::Admission => AdmissionRequest::LEAVE,
+            Self::Bypass => BypassRequest::LEAVE,
+            Self::Hop => HopRequest::LEAVE,
+            Self::Limiter => LimitRequest::LEAVE,
+            Self::Hosts => LookupRequest::LEAVE,
+            Self::Resolver => ResolveRequest::LEAVE,
+            Self::Ingress => GetRuleRequest::LEAVE.or(SetRuleRequest::LEAVE),
+            Self::Router => RouteRequest::LEAVE,
+            Self::Sd => (RegisterRequest::LEAVE.or(RenewRequest::LEAVE))
+                .or(DeregisterRequest::LEAVE.or(GetServicesRequest::LEAVE)),
+            Self::Recorder => WriteRequest::LEAVE,
+            Self::Observer => ObserveRequest::LEAVE,
+            Self::Rewriter => RewriteRequest::LEAVE,
+        }
+    }
+
+    /// Whether the operator's `onError` changes what a failure of one of the module's calls means.
+    #[must_use]
+    pub const fn heeds_on_error(self) -> bool {
+        match self {
+            Self::Auther | Self::Admission | Self::Bypass | Self::Hop | Self::Limiter | Self::Hosts => true,
+            Self::Resolver
+            | Self::Ingress
+            | Self::Router
+            | Self::Sd
+            | Self::Recorder
+            | Self::Observer
+            | Self::Rewriter => false,
+        }
+    }
+}
+
 impl Call for AuthenticationRequest {
     type Reply = Option<Identity>;
     const MODULE: Module = Module::Auther;

@@ -1,4 +1,4 @@
-//! [`Stream`]: a connection of whatever kind, in hyper's terms.
+//! [`Stream`]: a connection of whatever kind, in hyper's terms or tokio's.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,6 +17,11 @@ pub struct Stream(TokioIo<Box<dyn Io>>);
 impl Stream {
     pub(crate) fn new(io: impl Io + 'static) -> Self {
         Self(TokioIo::new(Box::new(io)))
+    }
+
+    /// The same in tokio's terms.
+    pub fn into_tokio(self) -> impl AsyncRead + AsyncWrite + Send + Unpin {
+        self.0.into_inner()
     }
 }
 

@@ -49,6 +49,7 @@ fn start(args: &ConfigArgs, mode: Mode) -> ExitCode {
         let runtime = tokio::runtime::Runtime::new().context("can't start threads").map_err(Failure::Other)?;
         runtime.block_on(async {
             let gateway = Gateway::load(&config, cache_folder()).await.map_err(Failure::Config)?;
+            report(gateway.warnings());
             match mode {
                 Mode::Check => Ok(()),
                 Mode::Run => run(gateway).await.map_err(Failure::Other),

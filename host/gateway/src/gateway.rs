@@ -25,6 +25,7 @@ use crate::sid::Sids;
 /// Everything that a config describes, ready to listen.
 pub struct Gateway {
     services: Vec<Ready>,
+    warnings: Vec<Diagnostic>,
 }
 
 struct Ready {
@@ -75,10 +76,16 @@ impl Gateway {
             let services = config.services.iter().filter_map(|s| ready(s, &authers).map_err(|e| errors.push(e)).ok());
             let services = services.collect();
             if errors.is_empty() {
-                return Ok(Self { services });
+                return Ok(Self { services, warnings: plugins.take_warnings() });
             }
         }
         Err(errors)
+    }
+
+    /// What the operator should know of the plugins, at their places in the config.
+    #[must_use]
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
     }
 
     /// Listens on every service's address.

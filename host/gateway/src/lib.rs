@@ -8,6 +8,7 @@ mod gateway;
 mod plugins;
 mod serve;
 mod sid;
+mod without_effect;
 
 pub use gateway::{BindError, Bound, Gateway};
 pub use plugins::Plugins;

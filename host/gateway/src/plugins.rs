@@ -11,6 +11,8 @@ use drawspan_plugin_client::{
 };
 use drawspan_wit::Module;
 
+use crate::without_effect::without_effect;
+
 /// How long a component may take to start, when its calls have less time than that: a first start is slower than a call.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -20,13 +22,19 @@ pub struct Plugins {
     cache: Option<PathBuf>,
     /// Made when the first component is loaded; a gateway without one needs none.
     engine: Option<Engine>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl Plugins {
     /// Compiled components are kept in `cache`, if given.
     #[must_use]
     pub fn new(metrics: Metrics, cache: Option<PathBuf>) -> Self {
-        Self { metrics, cache, engine: None }
+        Self { metrics, cache, engine: None, warnings: Vec::new() }
+    }
+
+    /// What the operator should know of the blocks made ready so far, and wasn't told yet.
+    pub fn take_warnings(&mut self) -> Vec<Diagnostic> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// Makes ready a plugin that answers the calls of `module` under the name `name`.
@@ -51,6 +59,7 @@ impl Plugins {
 
     /// The settings of a block and those within, each named by its key after the block around it.
     fn settings(&mut self, name: Arc<str>, module: Module, plugin: &Plugin) -> Result<PluginSettings, Diagnostic> {
+        self.warnings.extend(without_effect(&name, module, plugin));
         let fallback = match &plugin.fallback {
             Some(fallback) => Some(Box::new(self.settings(format!("{name}.fallback").into(), module, fallback)?)),
             None => None,
@@ -68,15 +77,15 @@ impl Plugins {
             backing: self.backing(name, plugin)?,
             timeout: plugin.timeout,
             concurrency: plugin.concurrency as usize,
-            retries: plugin.retries,
-            cache: plugin.cache.map(|cache| CacheSettings {
+            retries: plugin.retries.as_ref().map_or(0, |retries| retries.value),
+            cache: plugin.cache.as_ref().map(|cache| CacheSettings {
                 ttl: cache.ttl,
                 negative_ttl: cache.negative_ttl,
                 size: cache.size.into(),
             }),
             fallback,
             shadow,
-            on_error: plugin.on_error.map(|on_error| match on_error {
+            on_error: plugin.on_error.as_ref().map(|on_error| match on_error.value {
                 OnError::Allow => drawspan_wit::OnError::Allow,
                 OnError::Deny => drawspan_wit::OnError::Deny,
             }),

@@ -112,7 +112,9 @@ async fn load(plugins: &mut Plugins, module: Module, name: &str, block: Map<Stri
     if plugin.on_error.is_some() {
         bail!("`onError` is for a gateway's config; here a failure is told as it is");
     }
-    plugins.load_bare(name, module, &plugin).await.map_err(|finding| told(&[finding]))
+    let plugin = plugins.load_bare(name, module, &plugin).await.map_err(|finding| told(&[finding]))?;
+    crate::report(&plugins.take_warnings());
+    Ok(plugin)
 }
 
 fn told(findings: &[Diagnostic]) -> anyhow::Error {
