@@ -124,18 +124,11 @@ fn http_settings(url: &str) -> BackingSettings {
 
 fn wasm(max_calls: u64) -> BackingSettings {
     let settings = WasmSettings {
-        name: "auther-0".into(),
-        path: Path::new(GUEST).into(),
-        sha256: None,
-        instances: 8,
-        min_instances: 1,
         max_calls,
-        memory: 64 << 20,
         config: vec![("users".into(), "alice:wonder".into())],
-        env: vec![],
-        keyvalue: vec![],
         max_reply: MAX_REPLY,
         start_timeout: TIMEOUT,
+        ..WasmSettings::new("auther-0", GUEST)
     };
     BackingSettings::Wasm(settings, Engine::new(None).unwrap())
 }

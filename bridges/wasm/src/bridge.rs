@@ -60,6 +60,32 @@ pub struct WasmSettings {
     pub start_timeout: Duration,
 }
 
+impl WasmSettings {
+    /// A component that is granted nothing, with the defaults of the config.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, path: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            path: path.into(),
+            sha256: None,
+            instances: 8,
+            min_instances: 1,
+            max_calls: 0,
+            memory: 64 << 20,
+            config: Vec::new(),
+            env: Vec::new(),
+            mounts: Vec::new(),
+            connect: Vec::new(),
+            http_hosts: Vec::new(),
+            keyvalue: Vec::new(),
+            log: const { NonZeroU32::new(100).unwrap() },
+            timeout: Duration::from_secs(10),
+            max_reply: 4 << 20,
+            start_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
 /// Answers calls by asking a component, in one of a pool of instances.
 ///
 /// A call runs on its caller's thread for a millisecond or two, and then on threads of low priority. Dropping the call stops

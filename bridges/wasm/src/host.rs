@@ -47,7 +47,8 @@ impl Grants {
     /// Must run in a tokio runtime, on which connections to stores live then.
     pub(crate) fn new(settings: &WasmSettings) -> Self {
         let log = Arc::new(GuestLog::new(&settings.name, settings.log));
-        let store = |(name, store): &(String, StoreSettings)| Bucket::new(name, store, settings.timeout, settings.max_reply);
+        let store =
+            |(name, store): &(String, StoreSettings)| Bucket::new(name, store, settings.timeout, settings.max_reply);
         Self {
             config: settings.config.iter().cloned().collect(),
             env: settings.env.clone(),

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use tracing::Level;
 use wasmtime::component::{HasData, Linker, Resource};
+use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddressFamily};
 use wasmtime_wasi::p2::bindings::sockets::{tcp_create_socket, udp_create_socket};
 use wasmtime_wasi::p2::{SocketError, SocketResult, TcpSocket, UdpSocket};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
-use wasmtime_wasi::WasiCtxBuilder;
 
 use crate::host::Host;
 use crate::log::GuestLog;

@@ -83,8 +83,7 @@ impl RedisStore {
             let (next, found): (u64, Vec<Vec<u8>>) = self.ask_one(&scan).await?;
             // What isn't text wasn't put there by a component.
             let texts = found.into_iter().filter_map(|key| String::from_utf8(key).ok());
-            let keys: Vec<String> =
-                texts.filter_map(|key| Some(key.strip_prefix(&self.prefix)?.to_owned())).collect();
+            let keys: Vec<String> = texts.filter_map(|key| Some(key.strip_prefix(&self.prefix)?.to_owned())).collect();
             cursor = next;
             if cursor == 0 || !keys.is_empty() {
                 return Ok(KeyResponse { keys, cursor: (cursor != 0).then_some(cursor) });
@@ -147,7 +146,10 @@ impl RedisStore {
     }
 
     async fn ask_one<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
-        self.link.ask(async |connection| command.query_async(connection).await).await.map_err(|error| self.failed(&error))
+        self.link
+            .ask(async |connection| command.query_async(connection).await)
+            .await
+            .map_err(|error| self.failed(&error))
     }
 
     async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, Error> {

@@ -118,7 +118,12 @@ impl Link {
         match self.connect().await {
             Ok(connection) => {
                 if self.0.is_down.swap(false, Ordering::Relaxed) {
-                    tracing::info!(kind = "plugin", store = self.0.store, address = self.0.address, "redis answers again");
+                    tracing::info!(
+                        kind = "plugin",
+                        store = self.0.store,
+                        address = self.0.address,
+                        "redis answers again"
+                    );
                 }
                 state.failed = None;
                 state.made += 1;
