@@ -8,7 +8,6 @@
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that can't run stops")]
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

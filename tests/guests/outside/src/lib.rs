@@ -39,6 +39,7 @@ impl Guest for Outside {
             "requests" => http::many(argument),
             "open" => store::open(argument).map(|_| "open".into()),
             "read" => store::get(argument),
+            "expect" => store::expect(argument),
             "set" => store::set(argument),
             "delete" => store::delete(argument),
             "exists" => store::exists(argument),

@@ -54,6 +54,13 @@ pub(crate) fn exists(key: &str) -> Outcome {
     bucket()?.exists(key).map(|exists| exists.to_string()).map_err(told)
 }
 
+/// `KEY=VALUE`: refused when another value is there.
+pub(crate) fn expect(argument: &str) -> Outcome {
+    let (key, expected) = pair(argument);
+    let found = get(key)?;
+    if found == expected { Ok(found) } else { Err(format!("it is {found}")) }
+}
+
 /// `KEY=DELTA`.
 pub(crate) fn increment(argument: &str) -> Outcome {
     let (key, delta) = pair(argument);

@@ -55,17 +55,25 @@ impl Guest for Reach {
                 Ok("slept".into())
             }
             "poll" => {
-                let pollables: Vec<_> = (0..100).map(|_| subscribe_duration(number(argument) * 1_000_000_000)).collect();
+                let pollables: Vec<_> =
+                    (0..100).map(|_| subscribe_duration(number(argument) * 1_000_000_000)).collect();
                 // Each of them many times over.
                 let all: Vec<_> = pollables.iter().cycle().take(10_000).collect();
                 Ok(poll(&all).len().to_string())
             }
             "random" => Ok(get_random_bytes(number(argument)).len().to_string()),
             "print" => print(argument.as_bytes()),
-            "flood" => (0..number(argument)).try_for_each(|n| print(format!("line {n}\n").as_bytes()).map(drop)).map(|()| "flooded".into()),
+            "flood" => (0..number(argument))
+                .try_for_each(|n| print(format!("line {n}\n").as_bytes()).map(drop))
+                .map(|()| "flooded".into()),
             // One line that doesn't end.
-            "endless-line" => (0..number(argument)).try_for_each(|_| print(&[b'x'; 4096]).map(drop)).map(|()| "printed".into()),
-            "zeroes" => get_stdout().write_zeroes(number(argument)).map(|()| "written".into()).map_err(|error| format!("{error:?}")),
+            "endless-line" => {
+                (0..number(argument)).try_for_each(|_| print(&[b'x'; 4096]).map(drop)).map(|()| "printed".into())
+            }
+            "zeroes" => get_stdout()
+                .write_zeroes(number(argument))
+                .map(|()| "written".into())
+                .map_err(|error| format!("{error:?}")),
             "utf8" => {
                 // What a component says is text need not be.
                 Ok(unsafe { String::from_utf8_unchecked(vec![b'a', 0xff, 0xfe, b'b']) })

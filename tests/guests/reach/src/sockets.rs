@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use wasip2::io::streams::{InputStream, OutputStream};
 use wasip2::sockets::{
     instance_network::instance_network,
     ip_name_lookup::resolve_addresses,
@@ -11,7 +12,6 @@ use wasip2::sockets::{
     udp::OutgoingDatagram,
     udp_create_socket::create_udp_socket,
 };
-use wasip2::io::streams::{InputStream, OutputStream};
 
 use crate::{Outcome, drain, put};
 
