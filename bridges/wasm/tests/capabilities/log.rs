@@ -53,5 +53,5 @@ async fn a_line_is_one_line_whatever_is_in_it() {
     let guest = guest("forged").await;
     assert_eq!(guest.ask("print", "one\r\u{1b}[31m\u{7}two\0\nthree").await.unwrap(), "printed");
     drop(guest);
-    assert_eq!(logged("forged"), ["one   [31m two ", "three"]);
+    assert_eq!(logged("forged"), ["one  [31m two ", "three"]);
 }

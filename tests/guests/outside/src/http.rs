@@ -1,5 +1,6 @@
 //! Requests.
 
+use wasip2::clocks::monotonic_clock::subscribe_duration;
 use wasip2::http::{
     outgoing_handler::handle,
     types::{Fields, FutureIncomingResponse, IncomingResponse, Method, OutgoingRequest, Scheme},
@@ -37,8 +38,7 @@ pub(crate) fn get(url: &str) -> Outcome {
             Ok(bytes) => all.extend(bytes),
             Err(wasip2::io::streams::StreamError::Closed) => break,
             Err(wasip2::io::streams::StreamError::LastOperationFailed(error)) => {
-                let code = wasip2::http::types::http_error_code(&error);
-                return Err(format!("{code:?} after {} bytes", all.len()));
+                return Err(format!("{} after {} bytes", error.to_debug_string(), all.len()));
             }
         }
     }
@@ -63,11 +63,8 @@ pub(crate) fn many(url: &str) -> Outcome {
     let mut open = Vec::new();
     loop {
         let future = start(&Method::Get, url)?;
-        if let Some(Ok(Err(error))) = future.get() {
-            return Ok(format!("{} {error:?}", open.len()));
-        }
-        // Refusals come on a task of their own.
-        wasip2::clocks::monotonic_clock::subscribe_duration(1_000_000).block();
+        // A refusal comes on a task of its own.
+        wasip2::io::poll::poll(&[&future.subscribe(), &subscribe_duration(20_000_000)]);
         if let Some(Ok(Err(error))) = future.get() {
             return Ok(format!("{} {error:?}", open.len()));
         }
