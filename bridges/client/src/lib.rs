@@ -16,3 +16,8 @@ pub use drawspan_bridge_transport::{Target, TlsSettings};
 pub use drawspan_bridge_wasm::{Engine, EngineError, WasmSettings};
 pub use layer::CacheSettings;
 pub use metrics::Metrics;
+
+/// What a component may be granted: the parts of [`WasmSettings`].
+pub mod wasm {
+    pub use drawspan_bridge_wasm::{Addresses, HostName, HttpHost, Mount, RedisSettings, StoreSettings};
+}

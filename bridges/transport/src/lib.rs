@@ -1,4 +1,4 @@
-//! Connections to plugin servers: TCP or a unix socket, in the clear or under TLS. The gRPC and HTTP bridges share it.
+//! Connections to plugin servers: TCP or a unix socket, in the clear or under TLS. The bridges share it.
 
 mod connector;
 mod stream;
@@ -6,6 +6,6 @@ mod target;
 mod tls;
 
 pub use connector::{ConnectError, Connector};
-pub use stream::Stream;
+pub use stream::{Io, Stream};
 pub use target::Target;
-pub use tls::{TlsError, TlsSettings};
+pub use tls::{TlsError, TlsSettings, native_roots};

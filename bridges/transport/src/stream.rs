@@ -8,14 +8,16 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+/// What a [`Stream`] is made of.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection to a plugin server.
 pub struct Stream(TokioIo<Box<dyn Io>>);
 
 impl Stream {
-    pub(crate) fn new(io: impl Io + 'static) -> Self {
+    /// Wraps a connection.
+    pub fn new(io: impl Io + 'static) -> Self {
         Self(TokioIo::new(Box::new(io)))
     }
 

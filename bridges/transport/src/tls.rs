@@ -85,16 +85,25 @@ impl TlsSettings {
                 roots.add(certificate).map_err(file)?;
             }
         } else if self.secure {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-            if roots.is_empty() {
-                return Err(TlsError::Config("the system has no root certificates; set tls.caFile".into()));
-            }
+            return native_roots().map(Some);
         } else {
             return Ok(None);
         }
         Ok(Some(roots))
     }
+}
+
+/// The system's root certificates; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others. Reads files.
+///
+/// # Errors
+/// When there is none.
+pub fn native_roots() -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(TlsError::Config("the system has no root certificates; set tls.caFile or SSL_CERT_FILE".into()));
+    }
+    Ok(roots)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -1,6 +1,7 @@
 //! [`WasmBridge`]: one plugin, in its sandbox.
 
 use std::any::TypeId;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +12,12 @@ use tokio::time::timeout;
 use wasmtime::component::ComponentExportIndex;
 
 use crate::component::{Loaded, one_line};
-use crate::host::Grants;
+use crate::host::{Grants, Mount};
+use crate::http::HttpHost;
 use crate::instance::{Instance, Template};
+use crate::keyvalue::StoreSettings;
 use crate::pool::{Lease, Pool};
+use crate::sockets::Addresses;
 use crate::{Engine, LoadError};
 
 /// What an operator writes about a component (the `plugin:` block).
@@ -37,13 +41,49 @@ pub struct WasmSettings {
     pub config: Vec<(String, String)>,
     /// The environment. May hold secrets.
     pub env: Vec<(String, String)>,
-    /// The stores of `wasi:keyvalue`, by name, with the most bytes that each may hold. They are private to this plugin, shared
-    /// by its instances, and gone with it.
-    pub keyvalue: Vec<(String, usize)>,
+    /// The folders that it sees.
+    pub mounts: Vec<Mount>,
+    /// The addresses that it may connect to.
+    pub connect: Vec<Addresses>,
+    /// The hosts that it may send HTTP requests to; without any, `wasi:http` isn't there.
+    pub http_hosts: Vec<HttpHost>,
+    /// The stores of `wasi:keyvalue`, by name; without any, `wasi:keyvalue` isn't there.
+    pub keyvalue: Vec<(String, StoreSettings)>,
+    /// The lines that are kept of what it logs, per second.
+    pub log: NonZeroU32,
+    /// How long an HTTP request or an operation on a store may take. Whatever a call waits for ends with the call; this is
+    /// for what a component leaves running behind it.
+    pub timeout: Duration,
     /// The largest reply, in bytes. What the component passes to the gateway at once is bounded by it too.
     pub max_reply: usize,
     /// How long starting an instance may take at load.
     pub start_timeout: Duration,
+}
+
+impl WasmSettings {
+    /// A component that is granted nothing, with the defaults of the config.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, path: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            path: path.into(),
+            sha256: None,
+            instances: 8,
+            min_instances: 1,
+            max_calls: 0,
+            memory: 64 << 20,
+            config: Vec::new(),
+            env: Vec::new(),
+            mounts: Vec::new(),
+            connect: Vec::new(),
+            http_hosts: Vec::new(),
+            keyvalue: Vec::new(),
+            log: const { NonZeroU32::new(100).unwrap() },
+            timeout: Duration::from_secs(10),
+            max_reply: 4 << 20,
+            start_timeout: Duration::from_secs(10),
+        }
+    }
 }
 
 /// Answers calls by asking a component, in one of a pool of instances.
@@ -79,14 +119,13 @@ impl WasmBridge {
             min_instances,
             max_calls,
             config,
-            keyvalue,
             max_reply,
             start_timeout,
             ..
         } = settings;
         let loaded = {
-            let engine = engine.clone();
-            tokio::task::spawn_blocking(move || Loaded::read(&engine, &path, sha256, !keyvalue.is_empty()))
+            let (engine, linked) = (engine.clone(), grants.linked());
+            tokio::task::spawn_blocking(move || Loaded::read(&engine, &path, sha256, linked))
                 .await
                 .unwrap_or_else(|error| Err(LoadError::Invalid(error.to_string())))?
         };

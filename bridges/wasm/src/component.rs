@@ -7,8 +7,8 @@ use drawspan_wit::{Module, PACKAGE, VERSIONS};
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
-use crate::host::Host;
-use crate::{Engine, keyvalue};
+use crate::host::{Host, Linked};
+use crate::{Engine, http, keyvalue};
 
 /// Why a component can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -164,11 +164,11 @@ impl Loaded {
         engine: &Engine,
         path: &Path,
         sha256: Option<[u8; 32]>,
-        has_keyvalue: bool,
+        linked: Linked,
     ) -> Result<Self, LoadError> {
         let File { component, .. } = File::read(engine, path, sha256)?;
-        granted(&component, has_keyvalue)?;
-        let pre = linker(engine, has_keyvalue)
+        granted(&component, linked)?;
+        let pre = linker(engine, linked)
             .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(|error| LoadError::Imports(one_line(&error)))?;
         Ok(Self { component, pre })
@@ -220,15 +220,18 @@ fn imports(component: &Component) -> Vec<String> {
 }
 
 /// Refuses what isn't linked without a grant, and says how to grant it.
-fn granted(component: &Component, has_keyvalue: bool) -> Result<(), LoadError> {
+fn granted(component: &Component, linked: Linked) -> Result<(), LoadError> {
     for import in imports(component) {
-        let remedy = if import.starts_with("wasi:http/") {
-            "that needs `httpHosts` in the plugin block, which is not implemented yet"
+        let remedy = if import.starts_with(http::PACKAGE) {
+            if linked.http {
+                continue;
+            }
+            "add `httpHosts: [example.com]` to the plugin block, with the hosts that it may ask"
         } else if !import.starts_with(keyvalue::PACKAGE) {
             continue;
         } else if !import.ends_with(keyvalue::VERSION) {
             "of wasi:keyvalue this gateway knows 0.2.0-draft only"
-        } else if !has_keyvalue {
+        } else if !linked.keyvalue {
             "add `keyvalue: {default: {type: memory}}` to the plugin block"
         } else {
             continue;
@@ -239,9 +242,12 @@ fn granted(component: &Component, has_keyvalue: bool) -> Result<(), LoadError> {
 }
 
 /// What everybody may import, and what was granted.
-fn linker(engine: &Engine, has_keyvalue: bool) -> wasmtime::Result<Linker<Host>> {
+fn linker(engine: &Engine, linked: Linked) -> wasmtime::Result<Linker<Host>> {
     let mut linker = engine.linker().clone();
-    if has_keyvalue {
+    if linked.http {
+        http::add_to_linker(&mut linker)?;
+    }
+    if linked.keyvalue {
         keyvalue::add_to_linker(&mut linker)?;
     }
     Ok(linker)

@@ -44,7 +44,8 @@ impl Instance {
     /// Instantiates, and runs `lifecycle.init`. Yields like any guest code.
     pub(crate) async fn start(template: &Template) -> Result<Self, CallError> {
         let _busy = template.engine.busy();
-        let mut store = Store::new(template.engine.wasmtime(), Host::new(Arc::clone(&template.grants)));
+        let host = Host::new(Arc::clone(&template.grants)).map_err(|error| trapped(&error))?;
+        let mut store = Store::new(template.engine.wasmtime(), host);
         store.limiter(Host::limits);
         store.epoch_deadline_async_yield_and_update(1);
         store.set_epoch_deadline(FIRST_SLICE);

@@ -13,12 +13,18 @@ mod cache;
 mod component;
 mod engine;
 mod host;
+mod http;
 mod instance;
 mod keyvalue;
 mod log;
 mod pool;
 mod slow;
+mod sockets;
 
 pub use bridge::{WasmBridge, WasmSettings};
 pub use component::{Inspection, LoadError, inspect};
 pub use engine::{Engine, EngineError};
+pub use host::Mount;
+pub use http::{HostName, HttpHost};
+pub use keyvalue::{RedisSettings, StoreSettings};
+pub use sockets::Addresses;

@@ -38,7 +38,7 @@ impl Guest {
         WasmSettings {
             name: self.folder.as_str().into(),
             config: config.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
-            keyvalue: if needs_store { vec![("default".into(), 1 << 20)] } else { vec![] },
+            keyvalue: if needs_store { support::memory(1 << 20) } else { vec![] },
             ..settings(example(&self.folder))
         }
     }

@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::Arc;
 
-use drawspan_bridge_wasm::{Engine, LoadError, WasmBridge, WasmSettings};
+use drawspan_bridge_wasm::{Engine, LoadError, StoreSettings, WasmBridge, WasmSettings};
 use drawspan_wit::ingress::{GetRuleRequest, SetRuleRequest};
 use drawspan_wit::observer::{Event, EventDetail, EventSource, ObserveRequest, Stats};
 use drawspan_wit::service_discovery::GetServicesRequest;
@@ -20,7 +20,7 @@ async fn ingress(engine: &Engine, name: &str, size: usize) -> WasmBridge {
     let settings = WasmSettings {
         name: name.into(),
         max_calls: 1,
-        keyvalue: vec![("default".into(), size)],
+        keyvalue: support::memory(size),
         ..settings(example("ingress-rust"))
     };
     let mut bridge = WasmBridge::load(engine, settings).await.unwrap();
@@ -75,7 +75,7 @@ async fn concurrent_increments_are_all_counted() {
     let settings = WasmSettings {
         name: "counting".into(),
         instances: 8,
-        keyvalue: vec![("default".into(), 1 << 20)],
+        keyvalue: support::memory(1 << 20),
         ..settings(example("observer-rust"))
     };
     let bridge = load::<ObserveRequest>(&Engine::new(None).unwrap(), settings).await.unwrap();
@@ -121,7 +121,10 @@ async fn without_a_grant_it_is_refused_with_the_way_out() {
 
 #[tokio::test]
 async fn a_store_of_another_name_is_not_there() {
-    let settings = WasmSettings { keyvalue: vec![("other".into(), 1 << 20)], ..settings(example("sd-rust")) };
+    let settings = WasmSettings {
+        keyvalue: vec![("other".into(), StoreSettings::Memory { size: 1 << 20 })],
+        ..settings(example("sd-rust"))
+    };
     let error = load::<GetServicesRequest>(&Engine::new(None).unwrap(), settings).await.err().unwrap().to_string();
     assert!(error.contains("NoSuchStore"), "{error}");
 }

@@ -13,6 +13,7 @@ pub(crate) mod units;
 pub(crate) use names::{Kind, Names};
 pub(crate) use object::{Object, Unknown};
 
+use crate::plugin::Files;
 use crate::tree::{Node, Value};
 use crate::{Diagnostic, Place};
 
@@ -21,11 +22,12 @@ pub(crate) struct Context {
     strict: bool,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) names: Names,
+    pub(crate) files: Files,
 }
 
 impl Context {
     pub(crate) fn new(strict: bool) -> Self {
-        Self { strict, diagnostics: Vec::new(), names: Names::default() }
+        Self { strict, diagnostics: Vec::new(), names: Names::default(), files: Files::default() }
     }
 
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {

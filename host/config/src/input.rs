@@ -26,6 +26,14 @@ pub enum Input {
 }
 
 impl Input {
+    /// The file that it is, if it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Text { .. } | Self::Listen(_) => None,
+        }
+    }
+
     /// Parses the input; at most one error is possible before there is a tree.
     pub(crate) fn tree(&self) -> Result<Node, Diagnostic> {
         match self {

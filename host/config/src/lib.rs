@@ -24,7 +24,10 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use http::{HttpHandler, ProbeResist};
 pub use input::Input;
 pub use log::{Log, LogFormat, LogLevel, LogOutput};
-pub use plugin::{Backing, Cache, GrpcTarget, Instance, OnError, Plugin, Shadow, Tls, TlsIdentity, WasmPlugin};
+pub use plugin::{
+    Addresses, Backing, Cache, GrpcTarget, HostName, HttpHost, Instance, Mount, OnError, Plugin, RedisStore, Shadow,
+    Store, Tls, TlsIdentity, WasmPlugin, overlaps,
+};
 pub use secret::Secret;
 pub use service::{Handler, HandlerKind, Listener, ListenerKind, Service};
 pub use source::{At, Place, Source};
@@ -104,6 +107,7 @@ pub fn load(inputs: &[Input], strict: bool) -> Result<Loaded, Vec<Diagnostic>> {
         cx.push(Diagnostic::error(&Place::whole(source), "there is nothing to run: no service is configured"));
     }
     cx.names.check(&mut cx.diagnostics);
+    cx.diagnostics.extend(cx.files.check(inputs.iter().filter_map(Input::file)));
     check_addresses(&config.services, &mut cx);
     let mut diagnostics = cx.diagnostics;
     sort(&mut diagnostics);
@@ -127,6 +131,7 @@ pub fn load_plugin(input: &Input) -> Result<(Plugin, Vec<Diagnostic>), Vec<Diagn
             None
         }
     };
+    cx.diagnostics.extend(cx.files.check(input.file().into_iter()));
     let failed = cx.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     match plugin.filter(|_| !failed) {
         Some(plugin) => Ok((plugin, cx.diagnostics)),

@@ -14,7 +14,8 @@ use crate::{At, HttpUrl, Place, Secret};
 pub use grpc::GrpcTarget;
 pub use policy::{Cache, Shadow};
 pub use tls::{Tls, TlsIdentity};
-pub use wasm::{Instance, WasmPlugin};
+pub(crate) use wasm::Files;
+pub use wasm::{Addresses, HostName, HttpHost, Instance, Mount, RedisStore, Store, WasmPlugin, overlaps};
 
 /// A plugin, whatever module it serves.
 #[derive(Clone, Debug)]
@@ -97,7 +98,7 @@ const TYPES: [(&str, Type); 3] = [("grpc", Type::Grpc), ("http", Type::Http), ("
 
 const ON_ERROR: [(&str, OnError); 2] = [("allow", OnError::Allow), ("deny", OnError::Deny)];
 
-const NOT_IMPLEMENTED: [&str; 5] = ["mounts", "connect", "httpHosts", "log", "trusted"];
+const NOT_IMPLEMENTED: [&str; 1] = ["trusted"];
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONCURRENCY: u32 = 1024;

@@ -5,6 +5,7 @@
 //! all is well.
 
 mod gateway;
+mod grants;
 mod plugins;
 mod serve;
 mod sid;

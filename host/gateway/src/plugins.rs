@@ -11,6 +11,7 @@ use drawspan_plugin_client::{
 };
 use drawspan_wit::Module;
 
+use crate::grants;
 use crate::without_effect::without_effect;
 
 /// How long a component may take to start, when its calls have less time than that: a first start is slower than a call.
@@ -74,7 +75,7 @@ impl Plugins {
         Ok(PluginSettings {
             name: Arc::clone(&name),
             module,
-            backing: self.backing(name, plugin)?,
+            backing: self.backing(name, module, plugin)?,
             timeout: plugin.timeout,
             concurrency: plugin.concurrency as usize,
             retries: plugin.retries.as_ref().map_or(0, |retries| retries.value),
@@ -92,7 +93,7 @@ impl Plugins {
         })
     }
 
-    fn backing(&mut self, name: Arc<str>, plugin: &Plugin) -> Result<BackingSettings, Diagnostic> {
+    fn backing(&mut self, name: Arc<str>, module: Module, plugin: &Plugin) -> Result<BackingSettings, Diagnostic> {
         let max_reply = usize::try_from(plugin.max_reply).unwrap_or(usize::MAX);
         // Half of a call's time, so that the attempt's end is known to the calls that wait for it.
         let connect_timeout = (plugin.timeout / 2).min(Duration::from_secs(5));
@@ -116,8 +117,10 @@ impl Plugins {
                 max_reply,
             }),
             Backing::Wasm(wasm) => {
-                let start_timeout = plugin.timeout.max(START_TIMEOUT);
-                BackingSettings::Wasm(wasm_settings(name, wasm, max_reply, start_timeout), self.engine(wasm)?)
+                if let Some(cache) = &self.cache {
+                    grants::keep_from(cache, wasm)?;
+                }
+                BackingSettings::Wasm(wasm_settings(name, module, plugin, wasm, max_reply), self.engine(wasm)?)
             }
         })
     }
@@ -155,8 +158,9 @@ fn place(plugin: &Plugin) -> &Place {
     }
 }
 
-fn wasm_settings(name: Arc<str>, wasm: &WasmPlugin, max_reply: usize, start_timeout: Duration) -> WasmSettings {
+fn wasm_settings(name: Arc<str>, module: Module, plugin: &Plugin, wasm: &WasmPlugin, max_reply: usize) -> WasmSettings {
     WasmSettings {
+        keyvalue: grants::stores(module, &name, wasm),
         name,
         path: wasm.file.value.clone(),
         sha256: wasm.sha256.as_ref().map(|digest| digest.value),
@@ -169,11 +173,13 @@ fn wasm_settings(name: Arc<str>, wasm: &WasmPlugin, max_reply: usize, start_time
         memory: usize::try_from(wasm.memory).unwrap_or(usize::MAX),
         config: pairs(&wasm.config),
         env: pairs(&wasm.env),
-        keyvalue: (wasm.keyvalue.iter())
-            .map(|(name, size)| (name.clone(), usize::try_from(*size).unwrap_or(usize::MAX)))
-            .collect(),
+        mounts: grants::mounts(wasm),
+        connect: grants::connect(wasm),
+        http_hosts: grants::http_hosts(wasm),
+        log: wasm.log,
+        timeout: plugin.timeout,
         max_reply,
-        start_timeout,
+        start_timeout: plugin.timeout.max(START_TIMEOUT),
     }
 }
 

@@ -46,20 +46,7 @@ fn http(server: &HttpPlugin) -> BackingSettings {
 }
 
 fn missing_component() -> BackingSettings {
-    let settings = WasmSettings {
-        name: "auther-0".into(),
-        path: "nowhere.wasm".into(),
-        sha256: None,
-        instances: 1,
-        min_instances: 1,
-        max_calls: 0,
-        memory: 64 << 20,
-        config: vec![],
-        env: vec![],
-        keyvalue: vec![],
-        max_reply: MAX_REPLY,
-        start_timeout: TIMEOUT,
-    };
+    let settings = WasmSettings::new("auther-0", "nowhere.wasm");
     BackingSettings::Wasm(settings, Engine::new(None).unwrap())
 }
 

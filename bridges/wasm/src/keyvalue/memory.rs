@@ -1,29 +1,12 @@
-//! `wasi:keyvalue`: what a plugin's instances remember together.
+//! [`MemoryStore`]: keys and values in this process.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use wasmtime::component::{HasSelf, Linker, Resource};
 
-use crate::host::Host;
-
-mod bindings {
-    wasmtime::component::bindgen!({
-        path: "wit/keyvalue.wit",
-        world: "imports",
-        imports: { default: trappable },
-        with: { "wasi:keyvalue/store.bucket": crate::keyvalue::Bucket },
-    });
-}
-
-use bindings::wasi::keyvalue::store::{Error, KeyResponse};
-use bindings::wasi::keyvalue::{atomics, batch, store};
-
-/// The package that is linked here, and its only version: drafts aren't compatible with each other.
-pub(crate) const PACKAGE: &str = "wasi:keyvalue/";
-pub(crate) const VERSION: &str = "@0.2.0-draft";
+use super::{Error, Found, KeyResponse};
 
 /// What an entry takes besides its key and its value, in bytes. Without it a guest could fill the host's memory with empty
 /// values.
@@ -31,32 +14,8 @@ const OVERHEAD: usize = 128;
 /// A page of `list-keys` ends after so many bytes.
 const PAGE: usize = 64 << 10;
 
-/// A guest's handle.
-#[allow(unreachable_pub, reason = "the bindings export it again")]
-#[derive(Clone)]
-pub struct Bucket(Arc<MemoryStore>);
-
-impl Bucket {
-    pub(crate) fn new(name: String, limit: usize) -> Self {
-        Self(Arc::new(MemoryStore { name, limit, entries: Mutex::default() }))
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.0.name
-    }
-}
-
-pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    store::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
-    atomics::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
-    batch::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)
-}
-
-/// What `get-many` finds: keys with their values.
-type Found = Vec<Option<(String, Vec<u8>)>>;
-
 /// Keys and values in memory, at most `limit` bytes of them.
-struct MemoryStore {
+pub(super) struct MemoryStore {
     name: String,
     limit: usize,
     entries: Mutex<Entries>,
@@ -78,15 +37,19 @@ struct Entry {
 }
 
 impl MemoryStore {
-    fn get(&self, key: &str) -> Option<Vec<u8>> {
+    pub(super) fn new(name: String, limit: usize) -> Self {
+        Self { name, limit, entries: Mutex::default() }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<Vec<u8>> {
         self.entries.lock().by_key.get(key).map(|entry| entry.value.clone())
     }
 
-    fn exists(&self, key: &str) -> bool {
+    pub(super) fn exists(&self, key: &str) -> bool {
         self.entries.lock().by_key.contains_key(key)
     }
 
-    fn set(&self, key: &str, value: Vec<u8>) -> Result<(), Error> {
+    pub(super) fn set(&self, key: &str, value: Vec<u8>) -> Result<(), Error> {
         self.put(&mut self.entries.lock(), key, value)
     }
 
@@ -108,7 +71,7 @@ impl MemoryStore {
         Ok(())
     }
 
-    fn delete(&self, key: &str) {
+    pub(super) fn delete(&self, key: &str) {
         let mut entries = self.entries.lock();
         if let Some(entry) = entries.by_key.remove(key) {
             entries.by_age.remove(&entry.age);
@@ -116,7 +79,7 @@ impl MemoryStore {
         }
     }
 
-    fn page(&self, cursor: Option<u64>) -> KeyResponse {
+    pub(super) fn page(&self, cursor: Option<u64>) -> KeyResponse {
         let entries = self.entries.lock();
         let (mut keys, mut bytes) = (Vec::new(), 0);
         for (age, key) in entries.by_age.range((cursor.map_or(Unbounded, Excluded), Unbounded)) {
@@ -129,7 +92,7 @@ impl MemoryStore {
         KeyResponse { keys, cursor: None }
     }
 
-    fn increment(&self, key: &str, delta: u64) -> Result<u64, Error> {
+    pub(super) fn increment(&self, key: &str, delta: u64) -> Result<u64, Error> {
         let mut entries = self.entries.lock();
         let number = match entries.by_key.get(key) {
             None => 0,
@@ -147,7 +110,7 @@ impl MemoryStore {
 
     /// At most as many bytes as the store may hold: a guest that asks for one large value many times would otherwise have them
     /// all copied.
-    fn get_many(&self, keys: Vec<String>) -> Result<Found, Error> {
+    pub(super) fn get_many(&self, keys: Vec<String>) -> Result<Found, Error> {
         let entries = self.entries.lock();
         let mut left = self.limit;
         keys.into_iter()
@@ -166,84 +129,12 @@ fn size(key: &str, value: &[u8]) -> usize {
     OVERHEAD + key.len() + value.len()
 }
 
-impl Host {
-    fn bucket(&self, bucket: &Resource<Bucket>) -> wasmtime::Result<&MemoryStore> {
-        Ok(&self.table().get(bucket)?.0)
-    }
-}
-
-impl store::Host for Host {
-    fn open(&mut self, identifier: String) -> wasmtime::Result<Result<Resource<Bucket>, Error>> {
-        let Some(store) = self.grants().store(&identifier) else { return Ok(Err(Error::NoSuchStore)) };
-        Ok(Ok(self.table_mut().push(store)?))
-    }
-}
-
-impl store::HostBucket for Host {
-    fn get(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        Ok(Ok(self.bucket(&bucket)?.get(&key)))
-    }
-
-    fn set(&mut self, bucket: Resource<Bucket>, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.bucket(&bucket)?.set(&key, value))
-    }
-
-    fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<(), Error>> {
-        self.bucket(&bucket)?.delete(&key);
-        Ok(Ok(()))
-    }
-
-    fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<bool, Error>> {
-        Ok(Ok(self.bucket(&bucket)?.exists(&key)))
-    }
-
-    fn list_keys(
-        &mut self,
-        bucket: Resource<Bucket>,
-        cursor: Option<u64>,
-    ) -> wasmtime::Result<Result<KeyResponse, Error>> {
-        Ok(Ok(self.bucket(&bucket)?.page(cursor)))
-    }
-
-    fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
-        self.table_mut().delete(bucket)?;
-        Ok(())
-    }
-}
-
-impl atomics::Host for Host {
-    fn increment(&mut self, bucket: Resource<Bucket>, key: String, delta: u64) -> wasmtime::Result<Result<u64, Error>> {
-        Ok(self.bucket(&bucket)?.increment(&key, delta))
-    }
-}
-
-impl batch::Host for Host {
-    fn get_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> wasmtime::Result<Result<Found, Error>> {
-        Ok(self.bucket(&bucket)?.get_many(keys))
-    }
-
-    fn set_many(
-        &mut self,
-        bucket: Resource<Bucket>,
-        key_values: Vec<(String, Vec<u8>)>,
-    ) -> wasmtime::Result<Result<(), Error>> {
-        let bucket = self.bucket(&bucket)?;
-        Ok(key_values.into_iter().try_for_each(|(key, value)| bucket.set(&key, value)))
-    }
-
-    fn delete_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> wasmtime::Result<Result<(), Error>> {
-        let bucket = self.bucket(&bucket)?;
-        keys.iter().for_each(|key| bucket.delete(key));
-        Ok(Ok(()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn store(limit: usize) -> Arc<MemoryStore> {
-        Bucket::new("default".into(), limit).0
+    fn store(limit: usize) -> MemoryStore {
+        MemoryStore::new("default".into(), limit)
     }
 
     #[test]
