@@ -4,11 +4,13 @@
 //! modules, a [`Router`] connects to the target, and [`net`] moves the bytes.
 
 mod conn;
+pub mod connector;
+pub mod dialer;
 mod direct;
 pub mod handler;
 pub mod listener;
 pub mod net;
-mod router;
+pub mod router;
 
 pub use conn::Conn;
 pub use direct::Direct;

@@ -1,19 +1,39 @@
 //! [`Router`]: from a target to a connection.
 
+mod chain;
+mod hop;
+mod marker;
+mod names;
+mod node;
+mod rule;
+mod selector;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use drawspan_modules::{ClientId, ConnInfo};
+use drawspan_modules::{ClientId, ConnInfo, Hosts, Recorder, Resolver};
 use drawspan_wire::http1::HostPort;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+pub use self::chain::{Chain, ChainGroup, Route};
+pub use self::hop::{DecodeNode, Hop, NodeHop, PluginHop};
+pub use self::marker::FailFilter;
+pub use self::node::{Node, NodeAddr};
+pub use self::rule::{Names, Rule, RuleError};
+pub use self::selector::{Selector, Strategy};
+
+use self::hop::Leg;
+use self::names::resolve;
 use crate::Direct;
 use crate::net::Buffered;
 
-/// Connects to targets.
-#[derive(Debug, Clone)]
+/// Connects to targets: finds their addresses, and the nodes that the connection goes through.
+#[derive(Clone)]
 pub struct Router {
     /// Bounds one attempt: resolving, routing and connecting (`dialTimeout`).
     pub dial_timeout: Duration,
@@ -21,6 +41,28 @@ pub struct Router {
     pub retries: u32,
     /// How connections leave this machine.
     pub direct: Direct,
+    /// Asked first for a target's address.
+    pub hosts: Option<Hosts>,
+    /// Asked for addresses that `hosts` doesn't have; what it doesn't have either isn't connected to.
+    pub resolver: Option<Resolver>,
+    /// The way to targets.
+    pub route: Route,
+    /// What the hash strategy goes by for anonymous clients.
+    pub hash: HashSource,
+    /// Told of each target's host (`recorder.service.router.dial.address`).
+    pub dial_recorder: Option<Recorder>,
+    /// Told of each target's host that can't be connected to (`recorder.service.router.dial.address.error`).
+    pub dial_error_recorder: Option<Recorder>,
+}
+
+/// What is the same for connections that the hash strategy sends the same way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HashSource {
+    /// The client's IP address.
+    #[default]
+    Client,
+    /// The target (`hash: host`).
+    Target,
 }
 
 /// What is to be connected to, and for whom.
@@ -48,7 +90,17 @@ pub struct Upstream {
 impl Default for Router {
     /// 15 s, no retries (GOST reference, config 3.2), directly.
     fn default() -> Self {
-        Self { dial_timeout: Duration::from_secs(15), retries: 0, direct: Direct::default() }
+        Self {
+            dial_timeout: Duration::from_secs(15),
+            retries: 0,
+            direct: Direct::default(),
+            hosts: None,
+            resolver: None,
+            route: Route::Direct,
+            hash: HashSource::Client,
+            dial_recorder: None,
+            dial_error_recorder: None,
+        }
     }
 }
 
@@ -82,6 +134,31 @@ pub enum DialReason {
         #[source]
         error: io::Error,
     },
+    /// A unix socket can't be connected to.
+    #[error("{path}: {error}", path = path.display())]
+    Unix {
+        /// The socket.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        error: io::Error,
+    },
+    /// A node of a chain can't be connected to, or doesn't connect further.
+    #[error("node {node}: {reason}")]
+    Node {
+        /// `name@addr`.
+        node: String,
+        /// Why.
+        reason: String,
+    },
+    /// Nobody can tell which node to go through. The connection isn't made without one.
+    #[error("hop {hop}: {reason}")]
+    Hop {
+        /// The hop's name.
+        hop: String,
+        /// Why.
+        reason: String,
+    },
     /// [`Router::dial_timeout`] is over.
     #[error("timed out")]
     TimedOut,
@@ -94,18 +171,21 @@ impl Router {
     /// # Errors
     /// When all attempts fail; the error tells of the last.
     pub async fn dial(&self, wanted: &Wanted<'_>) -> Result<Upstream, DialError> {
-        let target = wanted.target;
+        record(self.dial_recorder.as_ref(), wanted).await;
         let mut attempt = 0;
         loop {
             let deadline = Instant::now() + self.dial_timeout;
             let outcome = timeout(self.dial_timeout, self.attempt(wanted, deadline)).await;
             match outcome.unwrap_or(Err(DialReason::TimedOut)) {
                 Ok(upstream) => return Ok(upstream),
-                Err(reason) if attempt >= self.retries => return Err(DialError { target: target.clone(), reason }),
+                Err(reason) if attempt >= self.retries => {
+                    record(self.dial_error_recorder.as_ref(), wanted).await;
+                    return Err(DialError { target: wanted.target.clone(), reason });
+                }
                 Err(reason) => {
                     attempt += 1;
-                    tracing::debug!(service = %wanted.info.service, sid = %wanted.info.sid, host = %target, attempt,
-                        "retrying: {reason}");
+                    let ConnInfo { service, sid, .. } = wanted.info;
+                    tracing::debug!(%service, %sid, host = %wanted.target, attempt, "retrying: {reason}");
                 }
             }
         }
@@ -121,51 +201,23 @@ impl Router {
     }
 
     async fn attempt(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<Upstream, DialReason> {
-        let stream = self.direct.connect(wanted.target, deadline).await?;
-        Ok(Upstream { conn: Buffered::new(stream), route: wanted.target.to_string() })
+        let (hosts, resolver) = (self.hosts.as_ref(), self.resolver.as_ref());
+        let address = resolve(hosts, resolver, wanted.target, Some(wanted.client)).await?;
+        let key = match self.hash {
+            _ if !wanted.client.as_str().is_empty() => wanted.client.as_str().to_owned(),
+            HashSource::Client => wanted.info.client.host(),
+            HashSource::Target => wanted.target.to_string(),
+        };
+        let leg = Leg { wanted, address: &address, key: &key };
+        self.route.connect(leg, &self.direct, deadline).await
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn target(host: &str, port: u16) -> HostPort {
-        HostPort { host: host.to_owned(), port }
-    }
-
-    async fn dial(router: &Router, target: &HostPort) -> Result<Upstream, DialError> {
-        let anywhere: drawspan_modules::Addr = "127.0.0.1:1".parse::<SocketAddr>().unwrap().into();
-        let info = ConnInfo { service: "s".into(), sid: "".into(), client: anywhere.clone(), local: anywhere };
-        let client = ClientId::from(String::new());
-        router.dial(&Wanted { network: "tcp", target, client: &client, info: &info }).await
-    }
-
-    #[tokio::test]
-    async fn all_addresses_of_a_name_are_tried() {
-        // `localhost` may stand for ::1 first, where nobody listens.
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let upstream = dial(&Router::default(), &target("localhost", address.port())).await.unwrap();
-        assert_eq!(upstream.conn.stream.peer_addr(), address.into());
-        let crate::net::Stream::Tcp(stream) = upstream.conn.stream else { panic!() };
-        assert!(stream.nodelay().unwrap());
-    }
-
-    #[tokio::test]
-    async fn a_refusal_names_the_address() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let router = Router { retries: 2, ..Router::default() };
-        let error = dial(&router, &target("127.0.0.1", port)).await.unwrap_err();
-        assert!(matches!(error.reason, DialReason::Connect { .. }), "{error}");
-        assert!(error.to_string().starts_with(&format!("can't connect to 127.0.0.1:{port}: ")), "{error}");
-    }
-
-    #[tokio::test]
-    async fn an_unknown_name_is_told_apart() {
-        let error = dial(&Router::default(), &target("no..such..name", 1)).await.unwrap_err();
-        assert!(matches!(error.reason, DialReason::Resolve(_) | DialReason::NoAddress), "{error}");
+/// Writes the target's host. A recorder that fails changes nothing.
+async fn record(recorder: Option<&Recorder>, wanted: &Wanted<'_>) {
+    if let Some(recorder) = recorder
+        && let Err(error) = recorder.write(wanted.target.host.clone().into_bytes()).await
+    {
+        tracing::warn!(kind = "recorder", service = %wanted.info.service, sid = %wanted.info.sid, "{error}");
     }
 }

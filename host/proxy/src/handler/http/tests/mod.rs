@@ -44,8 +44,7 @@ impl Proxy {
     async fn start(settings: Settings, authenticator: Option<Authenticator>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let handler =
-            Arc::new(Http::new(HandlerParts { authenticator, ..HandlerParts::default() }, settings));
+        let handler = Arc::new(Http::new(HandlerParts { authenticator, ..HandlerParts::default() }, settings));
         let drain = CancellationToken::new();
         let (report, outcomes) = mpsc::unbounded_channel();
         let draining = drain.clone();
