@@ -1,9 +1,14 @@
 use std::time::Duration;
 
-use crate::{Config, Diagnostic, HandlerKind, Input, load};
+use crate::{CommandLine, Config, Diagnostic, HandlerKind, Input, load};
+
+fn flags(listen: &[&str], forward: &[&str]) -> Input {
+    let owned = |urls: &[&str]| urls.iter().map(|url| (*url).to_owned()).collect();
+    Input::CommandLine(CommandLine { listen: owned(listen), forward: owned(forward), metrics: None })
+}
 
 fn listen(urls: &[&str]) -> Result<Config, Vec<Diagnostic>> {
-    load(&[Input::Listen(urls.iter().map(|url| (*url).to_owned()).collect())], false).map(|loaded| loaded.config)
+    load(&[flags(urls, &[])], false).map(|loaded| loaded.config)
 }
 
 fn messages(url: &str) -> Vec<String> {
@@ -23,9 +28,9 @@ fn a_url_becomes_a_service() {
     assert_eq!((service.handler.retries, service.dial_timeout), (3, Duration::from_secs(5)));
     let auth = service.handler.auth.as_ref().unwrap();
     assert_eq!((auth.username.as_str(), auth.password.expose()), ("user", "p@:ss"));
-    let HandlerKind::Http(http) = &service.handler.kind;
+    let HandlerKind::Http(http) = &service.handler.kind else { panic!() };
     assert_eq!(http.knock, ["a", "b"]);
-    assert_eq!((http.proxy_agent.as_str(), http.read_timeout), ("x y", Duration::from_secs(1)));
+    assert_eq!((http.proxy_agent.as_str(), service.handler.read_timeout), ("x y", Duration::from_secs(1)));
 }
 
 #[test]
