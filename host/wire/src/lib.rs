@@ -3,4 +3,7 @@
 //! Every parser here reads what strangers send. None panics, none allocates more than its documented bound, and each can
 //! be fed its input in pieces of any size.
 
+mod cursor;
 pub mod http1;
+pub mod proxy_protocol;
+pub mod socks;
