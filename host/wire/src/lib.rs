@@ -4,6 +4,10 @@
 //! be fed its input in pieces of any size.
 
 mod cursor;
+pub mod gost_target;
 pub mod http1;
 pub mod proxy_protocol;
+pub mod sniff;
 pub mod socks;
+pub mod tls;
+pub mod websocket;
