@@ -9,7 +9,7 @@ use drawspan_config::{AutherKind, Config, Diagnostic, Handler, HandlerKind, Prob
 use drawspan_modules::{AnyOf, Authenticator, UserTable};
 use drawspan_plugin_client::Metrics;
 use drawspan_proxy::Router;
-use drawspan_proxy::handler::{HandlerParts, http};
+use drawspan_proxy::handler::{Handler as ProxyHandler, HandlerParts, http};
 use drawspan_proxy::listener::TcpListener;
 use drawspan_wire::http1::HostPort;
 use drawspan_wit::authenticator::AuthenticationRequest;
@@ -30,7 +30,7 @@ pub struct Gateway {
 struct Ready {
     name: Arc<str>,
     addr: String,
-    handler: http::Http,
+    handler: ProxyHandler,
 }
 
 /// An address can't be listened on.
@@ -128,7 +128,8 @@ fn ready(service: &Service, authers: &Authers) -> Result<Ready, Diagnostic> {
     let Handler { kind: HandlerKind::Http(handler), retries, .. } = &service.handler;
     let parts = HandlerParts {
         authenticator: authenticator(&service.handler, authers),
-        router: Router { dial_timeout: service.dial_timeout, retries: *retries },
+        bypass: None,
+        router: Router { dial_timeout: service.dial_timeout, retries: *retries, ..Router::default() },
     };
     let settings = http::Settings {
         headers: handler.header.clone(),
@@ -145,7 +146,7 @@ fn ready(service: &Service, authers: &Authers) -> Result<Ready, Diagnostic> {
     Ok(Ready {
         name: service.name.value.as_str().into(),
         addr: service.addr.to_string(),
-        handler: http::Http::new(parts, settings),
+        handler: ProxyHandler::Http(http::Http::new(parts, settings)),
     })
 }
 

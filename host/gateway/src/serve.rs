@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drawspan_modules::ConnInfo;
 use drawspan_proxy::Conn;
-use drawspan_proxy::handler::{HandlerError, http::Http};
+use drawspan_proxy::handler::{Handler, HandlerError};
 use drawspan_proxy::listener::{AcceptError, Accepted, TcpListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Serving {
     pub(crate) name: Arc<str>,
     pub(crate) listener: TcpListener,
-    pub(crate) handler: Arc<Http>,
+    pub(crate) handler: Arc<Handler>,
     pub(crate) sids: Arc<Sids>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) async fn serve(service: Serving, drain: CancellationToken, connection
             Ok(Accepted { stream, client, local }) => {
                 pause = FIRST_PAUSE;
                 let info = ConnInfo { service: Arc::clone(&name), sid: sids.next(), client, local };
-                connections.spawn(handle(Arc::clone(&handler), Conn { stream, info }, drain.clone()));
+                connections.spawn(handle(Arc::clone(&handler), Conn::new(stream, info), drain.clone()));
             }
             Err(AcceptError::Temporary(error)) => {
                 tracing::error!(kind = "service", service = %name, %error, "can't accept; trying again in {pause:?}");
@@ -56,7 +56,7 @@ pub(crate) async fn serve(service: Serving, drain: CancellationToken, connection
     }
 }
 
-async fn handle(handler: Arc<Http>, conn: Conn, drain: CancellationToken) {
+async fn handle(handler: Arc<Handler>, conn: Conn, drain: CancellationToken) {
     let info = conn.info.clone();
     let Err(error) = handler.handle(conn, drain).await else { return };
     let ConnInfo { service, sid, client, .. } = info;

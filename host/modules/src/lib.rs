@@ -21,7 +21,7 @@ mod users;
 pub use admission::{Admission, AllOf};
 pub use authenticator::{AnyOf, Authenticator, ClientId};
 pub use bypass::{Bypass, BypassGroup, BypassMember};
-pub use conn::{ConnInfo, Target};
+pub use conn::{Addr, ConnInfo, Target};
 pub use hop::Hop;
 pub use ingress::{Endpoint, Ingress};
 pub use limiter::{Limited, Limiter};

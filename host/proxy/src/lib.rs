@@ -4,10 +4,14 @@
 //! modules, a [`Router`] connects to the target, and [`net`] moves the bytes.
 
 mod conn;
-mod dial;
+pub mod connector;
+pub mod dialer;
+mod direct;
 pub mod handler;
 pub mod listener;
 pub mod net;
+pub mod router;
 
 pub use conn::Conn;
-pub use dial::{DialError, DialReason, Router};
+pub use direct::Direct;
+pub use router::{DialError, DialReason, Router, Upstream, Wanted};

@@ -2,19 +2,43 @@
 
 use std::io;
 
-use drawspan_modules::Authenticator;
+use drawspan_modules::{Authenticator, Bypass};
 use drawspan_wire::http1::HeadError;
+use tokio_util::sync::CancellationToken;
 
-use crate::{DialError, Router};
+use crate::{Conn, DialError, Router};
 
 pub mod http;
 mod session;
 
+/// A handler of one of the kinds that there are.
+pub enum Handler {
+    /// The HTTP proxy.
+    Http(http::Http),
+}
+
+impl Handler {
+    /// Serves one connection until it ends.
+    ///
+    /// When `drain` is cancelled a connection that waits for a request is closed at once; a request that has begun, and a
+    /// tunnel, go on. Dropping the future cuts them off.
+    ///
+    /// # Errors
+    /// If something failed; what a client could be told, it was told. Refusals are not errors.
+    pub async fn handle(&self, conn: Conn, drain: CancellationToken) -> Result<(), HandlerError> {
+        match self {
+            Self::Http(http) => http.handle(conn, drain).await,
+        }
+    }
+}
+
 /// The modules that a handler asks, given by field: a handler must be able to see that there is none.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct HandlerParts {
     /// Who may use the service; everyone if `None`.
     pub authenticator: Option<Authenticator>,
+    /// Which targets the service refuses; none if `None`.
+    pub bypass: Option<Bypass>,
     /// Connects to targets.
     pub router: Router,
 }

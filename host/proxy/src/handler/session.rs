@@ -1,35 +1,43 @@
-//! [`Session`] and [`Piping`]: the log lines of a connection, in GOST's words (GOST reference, admin 3).
+//! [`Session`]: what every handler does with a connection, whatever its protocol; and its log lines, in GOST's words (GOST
+//! reference, admin 3).
 //!
-//! Both log the end when they are dropped, so that a connection that is cut off has its line too.
+//! [`Session`] and [`Piping`] log the end when they are dropped, so that a connection that is cut off has its line too.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use drawspan_modules::{ClientId, ConnInfo};
+use drawspan_modules::{ClientId, ConnInfo, Target};
+use drawspan_wire::http1::HostPort;
 
-use crate::net::Traffic;
+use super::HandlerParts;
+use crate::net::{Buffered, Limits, Meters, PipeError, Stream, Traffic, pipe};
+use crate::{Conn, DialError, Upstream, Wanted};
 
-/// A connection in a handler's hands.
-pub(super) struct Session {
-    pub(super) info: ConnInfo,
-    pub(super) traffic: Traffic,
-    pub(super) handler: &'static str,
+/// A connection in a handler's hands, and the steps that all handlers share.
+pub(crate) struct Session<'h> {
+    pub(crate) info: ConnInfo,
+    pub(crate) traffic: Traffic,
+    pub(crate) parts: &'h HandlerParts,
+    pub(crate) handler: &'static str,
+    limits: Vec<Arc<Limits>>,
     started: Instant,
 }
 
 /// Who asked, and what for.
 #[derive(Clone)]
-pub(super) struct Asked {
-    /// The target, `host:port`.
-    pub(super) host: String,
+pub(crate) struct Asked {
+    /// The target, as the client named it.
+    pub(crate) target: HostPort,
     /// The user name that was presented, if any.
-    pub(super) user: Option<String>,
-    /// What the authenticator said.
-    pub(super) client_id: ClientId,
+    pub(crate) user: Option<String>,
+    /// What the authenticator said; empty without one.
+    pub(crate) client_id: ClientId,
 }
 
-impl Session {
+impl<'h> Session<'h> {
     /// Logs that the connection is there.
-    pub(super) fn start(info: ConnInfo, handler: &'static str) -> Self {
+    pub(crate) fn start(conn: Conn, handler: &'static str, parts: &'h HandlerParts) -> (Self, Stream) {
+        let Conn { stream, info, limits, counters } = conn;
         tracing::info!(
             kind = "handler",
             handler,
@@ -40,29 +48,69 @@ impl Session {
             info.client,
             info.local
         );
-        Self { info, traffic: Traffic::default(), handler, started: Instant::now() }
+        (Self { info, traffic: Traffic::of(counters), parts, handler, limits, started: Instant::now() }, stream)
+    }
+
+    /// Whether the service refuses the target.
+    pub(crate) async fn refuses(&self, asked: &Asked, network: &str) -> bool {
+        let Some(bypass) = &self.parts.bypass else { return false };
+        let target = Target { network: network.to_owned(), address: asked.target.to_string(), ..Target::default() };
+        let refused = bypass.contains(Some(&self.info.service), Some(&asked.client_id), &target).await;
+        if refused {
+            tracing::debug!(
+                kind = "handler",
+                handler = self.handler,
+                service = %self.info.service,
+                sid = %self.info.sid,
+                client = %self.info.client,
+                host = %asked.target,
+                "bypass: the target is refused"
+            );
+        }
+        refused
+    }
+
+    /// Connects to the target by TCP.
+    pub(crate) async fn dial(&self, asked: &Asked) -> Result<Upstream, DialError> {
+        let wanted = Wanted { network: "tcp", target: &asked.target, client: &asked.client_id, info: &self.info };
+        self.parts.router.dial(&wanted).await
+    }
+
+    /// What the bytes that flow for a client are counted and limited by.
+    pub(crate) async fn meters(&self, _asked: &Asked) -> Meters {
+        Meters { client: None, limits: self.limits.clone() }
+    }
+
+    /// Copies both ways until both sides have ended; how a tunnel ends is the business of its two ends.
+    pub(crate) async fn tunnel(&self, client: Buffered, upstream: Buffered, asked: Asked, idle: Option<Duration>) {
+        let meters = self.meters(&asked).await;
+        let _piping = self.piping(asked);
+        let outcome: Result<(), PipeError> = pipe(client, upstream, &self.traffic, &meters, idle).await;
+        if let Err(error) = outcome {
+            tracing::debug!(service = %self.info.service, sid = %self.info.sid, "tunnel: {error}");
+        }
     }
 
     /// Logs that bytes flow between the client and the target.
-    pub(super) fn piping(&self, asked: Asked) -> Piping<'_> {
+    pub(crate) fn piping(&self, asked: Asked) -> Piping<'_> {
         tracing::info!(
             kind = "handler",
             handler = self.handler,
             service = %self.info.service,
             sid = %self.info.sid,
             client = %self.info.client,
-            host = asked.host,
+            host = %asked.target,
             user = asked.user,
             clientID = asked.client_id.as_str(),
             "{} <-> {}",
             self.info.client,
-            asked.host
+            asked.target
         );
         Piping { session: self, asked, before: self.traffic.totals(), started: Instant::now() }
     }
 }
 
-impl Drop for Session {
+impl Drop for Session<'_> {
     fn drop(&mut self) {
         let (input, output) = self.traffic.totals();
         tracing::info!(
@@ -82,8 +130,8 @@ impl Drop for Session {
 }
 
 /// A tunnel, or one request and its response.
-pub(super) struct Piping<'s> {
-    session: &'s Session,
+pub(crate) struct Piping<'s> {
+    session: &'s Session<'s>,
     asked: Asked,
     before: (u64, u64),
     started: Instant,
@@ -99,7 +147,7 @@ impl Drop for Piping<'_> {
             service = %info.service,
             sid = %info.sid,
             client = %info.client,
-            host = self.asked.host,
+            host = %self.asked.target,
             user = self.asked.user,
             clientID = self.asked.client_id.as_str(),
             duration = nanoseconds(self.started),
@@ -107,7 +155,7 @@ impl Drop for Piping<'_> {
             outputBytes = output - self.before.1,
             "{} >-< {}",
             info.client,
-            self.asked.host
+            self.asked.target
         );
     }
 }

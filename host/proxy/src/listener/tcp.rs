@@ -3,11 +3,12 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use drawspan_modules::Addr;
 use rustix::io::Errno;
 use socket2::SockRef;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, lookup_host};
 
-use crate::net::tune;
+use crate::net::{Stream, tune};
 
 /// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`, as Go asks for.
 const BACKLOG: u32 = 4096;
@@ -23,11 +24,11 @@ pub struct TcpListener {
 #[derive(Debug)]
 pub struct Accepted {
     /// The bytes; `TCP_NODELAY` and keepalive are on.
-    pub stream: TcpStream,
-    /// Where it comes from. An IPv4 address is one, not mapped into IPv6.
-    pub client: SocketAddr,
+    pub stream: Stream,
+    /// Where it comes from.
+    pub client: Addr,
     /// The address that it was made to.
-    pub local: SocketAddr,
+    pub local: Addr,
 }
 
 /// Why an address can't be listened on.
@@ -118,7 +119,7 @@ impl TcpListener {
         // A client that is gone already is found out when it is read from.
         let local = stream.local_addr().unwrap_or(self.local);
         tune(&stream);
-        Ok(Accepted { stream, client: canonical(client), local: canonical(local) })
+        Ok(Accepted { stream: stream.into(), client: client.into(), local: local.into() })
     }
 }
 
@@ -141,11 +142,6 @@ fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
     open().map_err(|error| BindError::Bind { address, error })
 }
 
-/// An IPv4 client of a dual-stack socket shows as `::ffff:1.2.3.4`; rules and logs want it plain.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
 /// accept(2): besides shortages it reports errors of the connection itself, which don't concern the listener.
 fn classify(error: io::Error) -> AcceptError {
     match Errno::from_io_error(&error) {
@@ -156,6 +152,8 @@ fn classify(error: io::Error) -> AcceptError {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
 
     #[tokio::test]
@@ -180,10 +178,11 @@ mod tests {
             let ip: IpAddr = ip.parse().unwrap();
             let client = TcpStream::connect((ip, port)).await.unwrap();
             let accepted = listener.accept().await.unwrap();
-            assert_eq!(accepted.client, client.local_addr().unwrap());
-            assert_eq!(accepted.local, SocketAddr::new(ip, port));
-            assert!(accepted.stream.nodelay().unwrap());
-            assert!(SockRef::from(&accepted.stream).keepalive().unwrap());
+            assert_eq!(accepted.client, client.local_addr().unwrap().into());
+            assert_eq!(accepted.local, SocketAddr::new(ip, port).into());
+            let Stream::Tcp(stream) = accepted.stream else { panic!("{:?}", accepted.stream) };
+            assert!(stream.nodelay().unwrap());
+            assert!(SockRef::from(&stream).keepalive().unwrap());
         }
     }
 

@@ -1,15 +1,21 @@
-//! Moving bytes between sockets.
+//! Moving bytes between connections.
 
 mod body;
 mod buffer;
+mod buffered;
 mod copy;
+mod limit;
 mod stream;
 mod traffic;
 
 pub(crate) use body::{BodyError, relay_body};
 pub(crate) use buffer::Buffer;
-pub use copy::{PipeError, pipe};
-pub use stream::Buffered;
-pub(crate) use stream::{HeadReadError, fill, linger, read_head, tune, write_all};
-pub use traffic::Traffic;
-pub(crate) use traffic::{Activity, Flow};
+pub use buffered::Buffered;
+pub(crate) use buffered::{HeadReadError, fill, linger, read_head};
+pub use copy::PipeError;
+pub(crate) use copy::pipe;
+pub use limit::Limits;
+pub(crate) use stream::tune;
+pub use stream::{Io, Layered, Stream};
+pub(crate) use traffic::{Activity, Direction, Flow, Meters};
+pub use traffic::{Counters, Traffic};

@@ -76,11 +76,10 @@ pub(super) fn assemble(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, TlsErro
     let mut records = Cursor::new(bytes);
     loop {
         // The length is known from the first four bytes on, however they are cut into records.
-        if let Some((wanted, body)) = started(&message)? {
-            if body.len() >= wanted {
-                let body = body[..wanted].to_vec();
-                return Ok(Some((body, records.position())));
-            }
+        if let Some((wanted, body)) = started(&message)?
+            && body.len() >= wanted
+        {
+            return Ok(Some((body[..wanted].to_vec(), records.position())));
         }
         match record(&mut records)? {
             Some(content) => message.extend(content),

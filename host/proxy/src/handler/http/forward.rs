@@ -5,15 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use drawspan_wire::http1::{BodyLength, BodyScanner, HeadScanner, HostPort, RequestHead, ResponseHead, Version};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
+use drawspan_wire::http1::{BodyLength, BodyScanner, HeadScanner, RequestHead, ResponseHead, Version};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Persistence};
 use super::{Asked, HandlerError, Http, Next, Session, Tunnel, send};
-use crate::net::{Activity, BodyError, Buffered, Flow, HeadReadError, read_head, relay_body, write_all};
+use crate::net::{Activity, BodyError, Buffered, Flow, HeadReadError, Meters, Stream, read_head, relay_body};
 
 /// Responses with a status below 200 that an origin may send before the final one; more than a few are an attack.
 const MAX_INTERIM: usize = 16;
@@ -21,7 +19,6 @@ const MAX_INTERIM: usize = 16;
 /// A request that names its origin.
 pub(super) struct Forward<'r> {
     pub(super) head: &'r RequestHead<'r>,
-    pub(super) address: &'r HostPort,
     pub(super) authority: &'r str,
     pub(super) path: &'r str,
     pub(super) length: BodyLength,
@@ -37,9 +34,10 @@ enum Outcome {
 
 /// What an exchange shares with who started it, and who has to know how far it came.
 struct Exchange<'e> {
-    session: &'e Session,
+    session: &'e Session<'e>,
     request: &'e Forward<'e>,
     drain: &'e CancellationToken,
+    meters: Meters,
     activity: Activity,
     /// Whether the client was sent anything of the final response; then nothing else can be said.
     answered: AtomicBool,
@@ -50,14 +48,14 @@ struct Exchange<'e> {
 impl Http {
     pub(super) async fn forward(
         &self,
-        session: &Session,
+        session: &Session<'_>,
         client: &mut Buffered,
         request: Forward<'_>,
         drain: &CancellationToken,
     ) -> Result<Next, HandlerError> {
         let _piping = session.piping(request.asked.clone());
-        let mut upstream = match self.parts.router.dial(request.address).await {
-            Ok(upstream) => Buffered::new(upstream),
+        let mut upstream = match session.dial(&request.asked).await {
+            Ok(upstream) => upstream.conn,
             Err(error) => {
                 self.answer(session, client, &answer::failure(503)).await?;
                 return Err(error.into());
@@ -67,6 +65,7 @@ impl Http {
             session,
             request: &request,
             drain,
+            meters: session.meters(&request.asked).await,
             activity: Activity::new(),
             answered: AtomicBool::new(false),
             read_timeout: self.settings.read_timeout,
@@ -108,9 +107,10 @@ impl Exchange<'_> {
         let Buffered { stream: upstream, received: from_upstream } = upstream;
         let Forward { head, authority, path, length, .. } = *self.request;
         let upgrade = wants_upgrade(head, length);
-        let up = Flow { counter: &self.session.traffic.input, activity: &self.activity };
+        let (up, down) = Flow::both(&self.session.traffic, &self.meters, &self.activity);
         let upload = async {
-            write_all(upstream, &answer::request(head, authority, path, upgrade)).await.map_err(BodyError::Write)?;
+            let head = answer::request(head, authority, path, upgrade);
+            upstream.write_all(&head).await.map_err(BodyError::Write)?;
             relay_body(client, from_client, upstream, BodyScanner::new(length), up).await
         };
         let mut upload = Upload { exchange: self, client, future: pin!(upload), outcome: None };
@@ -156,11 +156,10 @@ impl Exchange<'_> {
             && !self.drain.is_cancelled();
         let persistence = if keep { Persistence::Keep(head.version) } else { Persistence::Close };
         self.answered.store(true, Relaxed);
-        let down = Flow { counter: &self.session.traffic.output, activity: &self.activity };
         let download = async {
             let head = answer::response(&response, head.version, Some(persistence));
-            write_all(client, &head).await.map_err(BodyError::Write)?;
-            down.moved(head.len());
+            client.write_all(&head).await.map_err(BodyError::Write)?;
+            down.moved(head.len()).await;
             relay_body(upstream, from_upstream, client, BodyScanner::new(length), down).await
         };
         match upload.beside(download, None).await? {
@@ -175,7 +174,7 @@ impl Exchange<'_> {
     /// Passes on the head of a response that isn't the last one.
     async fn tell(
         &self,
-        client: &TcpStream,
+        client: &Stream,
         response: &ResponseHead<'_>,
         persistence: Option<Persistence>,
     ) -> Result<(), HandlerError> {
@@ -184,7 +183,7 @@ impl Exchange<'_> {
     }
 
     fn upstream_failed(&self, reason: impl ToString) -> HandlerError {
-        HandlerError::Upstream { target: self.request.address.to_string(), reason: reason.to_string() }
+        HandlerError::Upstream { target: self.request.asked.target.to_string(), reason: reason.to_string() }
     }
 }
 
@@ -205,7 +204,7 @@ fn switches_as_asked(head: &RequestHead<'_>, response: &ResponseHead<'_>) -> boo
 /// The request on its way to the origin, while something else is waited for.
 struct Upload<'u, F> {
     exchange: &'u Exchange<'u>,
-    client: &'u TcpStream,
+    client: &'u Stream,
     future: Pin<&'u mut F>,
     outcome: Option<Result<(), BodyError>>,
 }
@@ -235,12 +234,9 @@ impl<F: Future<Output = Result<(), BodyError>>> Upload<'_, F> {
                     deadline = self.deadline(limit);
                 }
                 done = &mut work => return Ok(done),
-                _ = self.client.ready(Interest::ERROR) => {
-                    let error = self.client.take_error().ok().flatten();
-                    return Err(HandlerError::Client(error.unwrap_or_else(|| std::io::ErrorKind::ConnectionReset.into())));
-                }
+                error = self.client.failed() => return Err(HandlerError::Client(error)),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    return Err(HandlerError::UpstreamTimedOut { target: self.exchange.request.address.to_string() });
+                    return Err(HandlerError::UpstreamTimedOut { target: self.exchange.request.asked.target.to_string() });
                 }
             }
         }
