@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use drawspan_wit::traffic_limiter::{LimitRequest, LimitScope, Rates};
+use drawspan_wit::traffic_limiter::{LimitRequest, LimitScope};
 use drawspan_wit::{BoxPlugin, Plugin};
 
 use crate::{Addr, ClientId};
+
+pub use drawspan_wit::traffic_limiter::Rates;
 
 /// Keys whose last rates are remembered. Beyond that, what is forgotten is unlimited only while the plugin fails.
 const REMEMBERED: usize = 10_000;

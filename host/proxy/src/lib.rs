@@ -11,7 +11,9 @@ pub mod handler;
 pub mod listener;
 pub mod net;
 pub mod router;
+mod shaper;
 
 pub use conn::Conn;
 pub use direct::Direct;
 pub use router::{DialError, DialReason, Router, Upstream, Wanted};
+pub use shaper::{LimitSource, ServiceScope, Shaper};

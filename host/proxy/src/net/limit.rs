@@ -1,8 +1,12 @@
 //! [`Limits`]: bandwidth, shared by whatever it is set for.
 
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use drawspan_modules::Rates;
 use tokio::time::Instant;
 
 /// How far a flow may run ahead of its rate. Short, so that what moved in some seconds is true to the rate.
@@ -20,15 +24,57 @@ pub struct Limits {
     pub(crate) upload: Bucket,
     /// To the client.
     pub(crate) download: Bucket,
+    renewal: Option<Renewal>,
+}
+
+/// Asks for the rates again; `None` when they stay for good.
+pub(crate) type Renew = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Option<Rates>> + Send>> + Send + Sync>;
+
+/// Rates that may be others later.
+struct Renewal {
+    start: Instant,
+    every: Duration,
+    /// Nanoseconds from `start` to when they are asked for again.
+    due: AtomicU64,
+    renew: Renew,
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "every {:?}", self.every)
+    }
 }
 
 impl Limits {
     /// Bytes per second; `None` is no limit, zero lets nothing pass.
     #[must_use]
     pub fn new(upload: Option<u64>, download: Option<u64>) -> Self {
-        let limits = Self { upload: Bucket::new(), download: Bucket::new() };
+        let limits = Self { upload: Bucket::new(), download: Bucket::new(), renewal: None };
         limits.set(upload, download);
         limits
+    }
+
+    /// With rates that are asked for again, by who uses them, when they are older than `every`.
+    pub(crate) fn renewed(upload: Option<u64>, download: Option<u64>, every: Duration, renew: Renew) -> Self {
+        let due = AtomicU64::new(nanoseconds(every));
+        Self { renewal: Some(Renewal { start: Instant::now(), every, due, renew }), ..Self::new(upload, download) }
+    }
+
+    /// Asks for the rates if they are old. Who uses them meanwhile goes on with the old ones.
+    pub(crate) fn renew_if_due(self: &Arc<Self>) {
+        let Some(renewal) = &self.renewal else { return };
+        let (now, due) = (nanoseconds(renewal.start.elapsed()), renewal.due.load(Relaxed));
+        let next = now.saturating_add(nanoseconds(renewal.every));
+        // One of those who find them old asks.
+        if now < due || renewal.due.compare_exchange(due, next, Relaxed, Relaxed).is_err() {
+            return;
+        }
+        let (limits, asked) = (Arc::clone(self), (renewal.renew)());
+        tokio::spawn(async move {
+            if let Some(Rates { upload, download }) = asked.await {
+                limits.set(upload, download);
+            }
+        });
     }
 
     /// Other rates from now on.
@@ -67,7 +113,7 @@ impl Bucket {
         if rate == UNLIMITED {
             return Duration::ZERO;
         }
-        let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let now = nanoseconds(self.start.elapsed());
         let cost = u64::try_from(bytes as u128 * 1_000_000_000 / u128::from(rate.max(1))).unwrap_or(u64::MAX);
         let burst = BURST.as_nanos() as u64;
         let pay = |paid: u64| Some(paid.max(now.saturating_sub(burst)).saturating_add(cost));
@@ -80,6 +126,10 @@ impl Bucket {
     pub(crate) fn is_shut(&self) -> bool {
         self.rate.load(Relaxed) == 0
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -174,6 +174,7 @@ impl<'a> Flow<'a> {
             counter.fetch_add(bytes as u64, Relaxed);
         }
         self.activity.touch();
+        self.meters.limits.iter().for_each(Limits::renew_if_due);
         let pause = self.buckets().map(|bucket| bucket.take(bytes)).max().unwrap_or_default();
         if !pause.is_zero() {
             // In parts: a limit may be raised meanwhile.
@@ -181,6 +182,7 @@ impl<'a> Flow<'a> {
         }
         while self.buckets().any(Bucket::is_shut) {
             sleep(LONGEST_PAUSE).await;
+            self.meters.limits.iter().for_each(Limits::renew_if_due);
         }
     }
 
