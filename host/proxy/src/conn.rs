@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use drawspan_modules::ConnInfo;
 
-use crate::net::{Counters, Limits, Stream};
+use crate::net::{Buffered, Counters, Limits, Stream};
 
 /// An accepted connection and what is known of it.
 #[derive(Debug)]
 pub struct Conn {
-    /// The bytes. Nothing has been read yet.
-    pub stream: Stream,
+    /// The bytes. Whoever looked at the first ones has left them there.
+    pub stream: Buffered,
     /// Who, where and for which service.
     pub info: ConnInfo,
     /// Bandwidth limits of its service and of itself; all apply.
@@ -23,6 +23,6 @@ impl Conn {
     /// A connection without limits, that nobody counts.
     #[must_use]
     pub fn new(stream: impl Into<Stream>, info: ConnInfo) -> Self {
-        Self { stream: stream.into(), info, limits: Vec::new(), counters: None }
+        Self { stream: Buffered::new(stream), info, limits: Vec::new(), counters: None }
     }
 }

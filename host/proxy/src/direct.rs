@@ -8,7 +8,7 @@ use drawspan_wire::http1::HostPort;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
-use crate::net::tune;
+use crate::net::{Datagrams, tune};
 use crate::router::DialReason;
 
 /// With several addresses, none gets less than this, unless less is left altogether: as Go shares its time out.
@@ -42,6 +42,14 @@ impl Direct {
             }
         }
         Err(last)
+    }
+
+    /// A socket for datagrams to any target.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub fn associate(&self) -> Result<Datagrams, DialReason> {
+        Datagrams::bind(SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0)).map_err(DialReason::Udp)
     }
 }
 

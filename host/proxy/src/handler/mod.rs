@@ -4,17 +4,30 @@ use std::io;
 
 use drawspan_modules::{Authenticator, Bypass};
 use drawspan_wire::http1::HeadError;
+use drawspan_wire::socks::SocksError;
 use tokio_util::sync::CancellationToken;
 
+use crate::listener::{AcceptError, BindError};
 use crate::{Conn, DialError, Router};
 
+mod auto;
 pub mod http;
 mod session;
+mod socks;
+
+pub use auto::Auto;
+pub use socks::{Socks4, Socks5, Socks5Settings};
 
 /// A handler of one of the kinds that there are.
 pub enum Handler {
     /// The HTTP proxy.
     Http(http::Http),
+    /// The SOCKS4 and SOCKS4a proxy.
+    Socks4(Socks4),
+    /// The SOCKS5 proxy.
+    Socks5(Socks5),
+    /// All three at one port.
+    Auto(Auto),
 }
 
 impl Handler {
@@ -28,6 +41,9 @@ impl Handler {
     pub async fn handle(&self, conn: Conn, drain: CancellationToken) -> Result<(), HandlerError> {
         match self {
             Self::Http(http) => http.handle(conn, drain).await,
+            Self::Socks4(socks) => socks.handle(conn, drain).await,
+            Self::Socks5(socks) => socks.handle(conn, drain).await,
+            Self::Auto(auto) => auto.handle(conn, drain).await,
         }
     }
 }
@@ -56,12 +72,24 @@ pub enum HandlerError {
     /// What the client sent isn't its protocol; it was closed without a word.
     #[error("client: {0}")]
     NotHttp(#[from] HeadError),
+    /// What the client sent isn't SOCKS, or asks for something that can't be.
+    #[error("client: {0}")]
+    NotSocks(#[from] SocksError),
     /// What the client sent is broken further on.
     #[error("client: {0}")]
     BadRequest(String),
     /// There is no connection to the target; the client was told.
     #[error(transparent)]
     Dial(#[from] DialError),
+    /// Nothing can be accepted for the client, which was told.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// What was to be accepted for the client wasn't; it was told.
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
+    /// Datagrams can't be passed on.
+    #[error("udp: {0}")]
+    Datagrams(#[source] io::Error),
     /// The target's connection failed or its response is broken.
     #[error("{target}: {reason}")]
     Upstream {

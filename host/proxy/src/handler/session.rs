@@ -10,7 +10,8 @@ use drawspan_modules::{ClientId, ConnInfo, Target};
 use drawspan_wire::http1::HostPort;
 
 use super::HandlerParts;
-use crate::net::{Buffered, Limits, Meters, PipeError, Stream, Traffic, pipe};
+use crate::net::{Buffered, Limits, Meters, PipeError, Traffic, pipe};
+use crate::router::Association;
 use crate::{Conn, DialError, Upstream, Wanted};
 
 /// A connection in a handler's hands, and the steps that all handlers share.
@@ -36,7 +37,7 @@ pub(crate) struct Asked {
 
 impl<'h> Session<'h> {
     /// Logs that the connection is there.
-    pub(crate) fn start(conn: Conn, handler: &'static str, parts: &'h HandlerParts) -> (Self, Stream) {
+    pub(crate) fn start(conn: Conn, handler: &'static str, parts: &'h HandlerParts) -> (Self, Buffered) {
         let Conn { stream, info, limits, counters } = conn;
         tracing::info!(
             kind = "handler",
@@ -53,8 +54,13 @@ impl<'h> Session<'h> {
 
     /// Whether the service refuses the target.
     pub(crate) async fn refuses(&self, asked: &Asked, network: &str) -> bool {
+        let address = asked.target.to_string();
+        self.bypasses(asked, Target { network: network.to_owned(), address, ..Target::default() }).await
+    }
+
+    /// Whether the service refuses a datagram to or from `target`, or anything else that goes there.
+    pub(crate) async fn bypasses(&self, asked: &Asked, target: Target) -> bool {
         let Some(bypass) = &self.parts.bypass else { return false };
-        let target = Target { network: network.to_owned(), address: asked.target.to_string(), ..Target::default() };
         let refused = bypass.contains(Some(&self.info.service), Some(&asked.client_id), &target).await;
         if refused {
             tracing::debug!(
@@ -63,7 +69,7 @@ impl<'h> Session<'h> {
                 service = %self.info.service,
                 sid = %self.info.sid,
                 client = %self.info.client,
-                host = %asked.target,
+                host = target.address,
                 "bypass: the target is refused"
             );
         }
@@ -74,6 +80,13 @@ impl<'h> Session<'h> {
     pub(crate) async fn dial(&self, asked: &Asked) -> Result<Upstream, DialError> {
         let wanted = Wanted { network: "tcp", target: &asked.target, client: &asked.client_id, info: &self.info };
         self.parts.router.dial(&wanted).await
+    }
+
+    /// Makes a way for datagrams, to targets that they name themselves.
+    pub(crate) async fn associate(&self, asked: &Asked) -> Result<Association, DialError> {
+        let nowhere = HostPort { host: String::new(), port: 0 };
+        let wanted = Wanted { network: "udp", target: &nowhere, client: &asked.client_id, info: &self.info };
+        self.parts.router.associate(&wanted).await
     }
 
     /// What the bytes that flow for a client are counted and limited by.

@@ -11,7 +11,7 @@ use super::marker::{FailFilter, Marker};
 use super::names::resolve;
 use super::node::{Node, NodeAddr};
 use super::selector::{Candidate, Selector};
-use super::{DialReason, Upstream};
+use super::{Association, DialReason, Upstream};
 use crate::Direct;
 use crate::net::Buffered;
 
@@ -87,6 +87,40 @@ impl Route {
         direct: &Direct,
         deadline: Instant,
     ) -> Result<Upstream, DialReason> {
+        let way = self.choose(leg).await?;
+        let outcome = async {
+            let Reached { last, mut route } = way.reach(leg, direct, deadline).await?;
+            let conn = match last {
+                None => Buffered::new(direct.connect(leg.address, deadline).await?),
+                Some((conn, node)) => ask(node, conn, leg.address).await?,
+            };
+            route.push_str(&leg.address.to_string());
+            Ok(Upstream { conn, route })
+        };
+        way.mark(outcome.await)
+    }
+
+    /// A way for datagrams along the route.
+    pub(crate) async fn associate(
+        &self,
+        leg: Leg<'_>,
+        direct: &Direct,
+        deadline: Instant,
+    ) -> Result<Association, DialReason> {
+        let way = self.choose(leg).await?;
+        let outcome = async {
+            let Reached { last, route } = way.reach(leg, direct, deadline).await?;
+            let datagrams = match last {
+                None => direct.associate()?,
+                Some((conn, node)) => node.connector.associate(conn).await.map_err(|error| failed(node, error))?,
+            };
+            Ok(Association { datagrams, route })
+        };
+        way.mark(outcome.await)
+    }
+
+    /// The nodes that a request goes through.
+    async fn choose(&self, leg: Leg<'_>) -> Result<Way<'_>, DialReason> {
         let chain = match self {
             Self::Direct => None,
             Self::Chain(chain) => Some(chain),
@@ -95,47 +129,55 @@ impl Route {
                 group.selector.select(members, leg.key).map(|Member(chain, _)| chain)
             }
         };
-        let Some(chain) = chain else { return through(&[], leg, direct, deadline).await };
-        let mut nodes = Vec::with_capacity(chain.hops.len());
-        for hop in &chain.hops {
+        let mut nodes = Vec::new();
+        for hop in chain.iter().flat_map(|chain| &chain.hops) {
             // An honest "no node" ends the chain here: a bypass of a hop means just that.
             let Some(node) = hop.select(leg).await? else { break };
             nodes.push(node);
         }
-        let outcome = through(&nodes, leg, direct, deadline).await;
-        match &outcome {
-            Ok(_) => chain.marker.succeeded(),
-            Err(_) => chain.marker.failed(),
-        }
-        outcome
+        Ok(Way { chain: chain.map(|chain| &**chain), nodes })
     }
 }
 
-/// Connects through `nodes`, directly if there is none.
-async fn through(
-    nodes: &[Arc<Node>],
-    leg: Leg<'_>,
-    direct: &Direct,
-    deadline: Instant,
-) -> Result<Upstream, DialReason> {
-    let client = Some(leg.wanted.client);
-    let mut carried: Option<(Buffered, &Node)> = None;
-    let mut route = String::new();
-    for node in nodes {
-        let outcome = reach(carried, node, client, direct, deadline).await;
-        match &outcome {
-            Ok(_) => node.marker.succeeded(),
-            Err(_) => node.marker.failed(),
+/// The nodes that a request goes through; none means directly.
+struct Way<'r> {
+    chain: Option<&'r Chain>,
+    nodes: Vec<Arc<Node>>,
+}
+
+/// A connection to the last node, ready to be asked for more, and what to write before the target into records.
+struct Reached<'w> {
+    last: Option<(Buffered, &'w Node)>,
+    route: String,
+}
+
+impl Way<'_> {
+    async fn reach(&self, leg: Leg<'_>, direct: &Direct, deadline: Instant) -> Result<Reached<'_>, DialReason> {
+        let client = Some(leg.wanted.client);
+        let mut last: Option<(Buffered, &Node)> = None;
+        let mut route = String::new();
+        for node in &self.nodes {
+            let outcome = reach(last, node, client, direct, deadline).await;
+            match &outcome {
+                Ok(_) => node.marker.succeeded(),
+                Err(_) => node.marker.failed(),
+            }
+            last = Some((outcome?, node));
+            route.push_str(&format!("{node} > "));
         }
-        carried = Some((outcome?, node));
-        route.push_str(&format!("{node} > "));
+        Ok(Reached { last, route })
     }
-    let conn = match carried {
-        None => Buffered::new(direct.connect(leg.address, deadline).await?),
-        Some((conn, node)) => ask(node, conn, leg.address).await?,
-    };
-    route.push_str(&leg.address.to_string());
-    Ok(Upstream { conn, route })
+
+    /// What became of it counts for the chain.
+    fn mark<T>(&self, outcome: Result<T, DialReason>) -> Result<T, DialReason> {
+        if let Some(chain) = self.chain {
+            match &outcome {
+                Ok(_) => chain.marker.succeeded(),
+                Err(_) => chain.marker.failed(),
+            }
+        }
+        outcome
+    }
 }
 
 /// A connection to `node`, ready to be asked for more: through the node before it, if there is one.

@@ -1,5 +1,6 @@
 //! [`Router`]: from a target to a connection.
 
+mod associate;
 mod chain;
 mod hop;
 mod marker;
@@ -20,6 +21,7 @@ use drawspan_wire::http1::HostPort;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+pub use self::associate::Association;
 pub use self::chain::{Chain, ChainGroup, Route};
 pub use self::hop::{DecodeNode, Hop, NodeHop, PluginHop};
 pub use self::marker::FailFilter;
@@ -159,6 +161,9 @@ pub enum DialReason {
         /// Why.
         reason: String,
     },
+    /// There is no socket for datagrams.
+    #[error("can't open a UDP socket: {0}")]
+    Udp(#[source] io::Error),
     /// [`Router::dial_timeout`] is over.
     #[error("timed out")]
     TimedOut,
@@ -172,20 +177,30 @@ impl Router {
     /// When all attempts fail; the error tells of the last.
     pub async fn dial(&self, wanted: &Wanted<'_>) -> Result<Upstream, DialError> {
         record(self.dial_recorder.as_ref(), wanted).await;
-        let mut attempt = 0;
+        let outcome = self.persist(wanted, |deadline| self.attempt(wanted, deadline)).await;
+        if outcome.is_err() {
+            record(self.dial_error_recorder.as_ref(), wanted).await;
+        }
+        outcome
+    }
+
+    /// Makes as many attempts as are allowed.
+    async fn persist<T, F>(&self, wanted: &Wanted<'_>, attempt: impl Fn(Instant) -> F) -> Result<T, DialError>
+    where
+        F: Future<Output = Result<T, DialReason>>,
+    {
+        let mut retries = 0;
         loop {
             let deadline = Instant::now() + self.dial_timeout;
-            let outcome = timeout(self.dial_timeout, self.attempt(wanted, deadline)).await;
-            match outcome.unwrap_or(Err(DialReason::TimedOut)) {
-                Ok(upstream) => return Ok(upstream),
-                Err(reason) if attempt >= self.retries => {
-                    record(self.dial_error_recorder.as_ref(), wanted).await;
+            match timeout(self.dial_timeout, attempt(deadline)).await.unwrap_or(Err(DialReason::TimedOut)) {
+                Ok(made) => return Ok(made),
+                Err(reason) if retries >= self.retries => {
                     return Err(DialError { target: wanted.target.clone(), reason });
                 }
                 Err(reason) => {
-                    attempt += 1;
+                    retries += 1;
                     let ConnInfo { service, sid, .. } = wanted.info;
-                    tracing::debug!(%service, %sid, host = %wanted.target, attempt, "retrying: {reason}");
+                    tracing::debug!(%service, %sid, host = %wanted.target, retries, "retrying: {reason}");
                 }
             }
         }
@@ -203,13 +218,18 @@ impl Router {
     async fn attempt(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<Upstream, DialReason> {
         let (hosts, resolver) = (self.hosts.as_ref(), self.resolver.as_ref());
         let address = resolve(hosts, resolver, wanted.target, Some(wanted.client)).await?;
-        let key = match self.hash {
+        let key = self.key(wanted);
+        let leg = Leg { wanted, address: &address, key: &key };
+        self.route.connect(leg, &self.direct, deadline).await
+    }
+
+    /// What the hash strategy goes by.
+    fn key(&self, wanted: &Wanted<'_>) -> String {
+        match self.hash {
             _ if !wanted.client.as_str().is_empty() => wanted.client.as_str().to_owned(),
             HashSource::Client => wanted.info.client.host(),
             HashSource::Target => wanted.target.to_string(),
-        };
-        let leg = Leg { wanted, address: &address, key: &key };
-        self.route.connect(leg, &self.direct, deadline).await
+        }
     }
 }
 

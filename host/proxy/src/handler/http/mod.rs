@@ -70,8 +70,7 @@ impl Http {
 
     /// As [`Handler::handle`](super::Handler::handle).
     pub(crate) async fn handle(&self, conn: Conn, drain: CancellationToken) -> Result<(), HandlerError> {
-        let (session, stream) = Session::start(conn, "http", &self.parts);
-        let mut client = Buffered::new(stream);
+        let (session, mut client) = Session::start(conn, "http", &self.parts);
         let served = self.serve(&session, &mut client, &drain).await;
         match served {
             Ok(Served::Idle) => Ok(()),
