@@ -50,7 +50,7 @@ pub enum ConnectorKind {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpConnector {
     /// Added to the request: valid names and values, names as written.
-    pub header: Vec<(String, String)>,
+    pub header: Vec<(String, Secret)>,
 }
 
 /// Settings of the `socks5` connector.
@@ -128,7 +128,7 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
     let mut others: &[&'static str] = &[];
     let kind = match kind {
         Type::Http => {
-            let header = metadata.take("header").map(|item| header::decode(&item, cx)).unwrap_or_default();
+            let header = metadata.take("header").map(|item| header::secret(&item, cx)).unwrap_or_default();
             Some(ConnectorKind::Http(HttpConnector { header }))
         }
         Type::Socks4 => Some(ConnectorKind::Socks4 { disable_4a: metadata.flag("disable4a", cx) }),
