@@ -60,3 +60,6 @@ fn tree_of(json: serde_json::Value, place: &Place) -> tree::Node {
     };
     tree::Node { value, place: place.clone(), spelled: 0..0 }
 }
+
+#[cfg(test)]
+mod tests;

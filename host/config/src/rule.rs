@@ -87,3 +87,6 @@ fn refer(rule: &Rule, path: &str, cx: &mut Context) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,7 @@ pub enum ConnectorKind {
     },
     /// SOCKS 5.
     Socks5(Socks5Connector),
-    /// None: the node leads to the target by itself (`tcp`, `forward`).
+    /// None: the node leads to the target by itself (`tcp`, `unix`, `forward`).
     Forward,
     /// None, with the name in TLS or HTTP hidden from who watches.
     Sni {
@@ -74,7 +74,7 @@ enum Type {
     Direct,
 }
 
-const TYPES: [(&str, Type); 10] = [
+const TYPES: [(&str, Type); 11] = [
     ("http", Type::Http),
     ("socks4", Type::Socks4),
     ("socks4a", Type::Socks4),
@@ -82,14 +82,15 @@ const TYPES: [(&str, Type); 10] = [
     ("socks", Type::Socks5),
     ("tcp", Type::Forward),
     ("forward", Type::Forward),
+    ("unix", Type::Forward),
     ("sni", Type::Sni),
     ("direct", Type::Direct),
     ("virtual", Type::Direct),
 ];
 
 /// Connector types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 12] =
-    ["http2", "http3", "masque", "relay", "tunnel", "router", "ss", "ssu", "sshd", "ssh", "serial", "unix"];
+const OTHERS: [&str; 11] =
+    ["http2", "http3", "masque", "relay", "tunnel", "router", "ss", "ssu", "sshd", "ssh", "serial"];
 
 const RELAYS: [(&str, bool); 2] = [("udp", true), ("tcp", false)];
 const ACTIONS: [(&str, bool); 1] = [("reject", true)];
