@@ -59,12 +59,13 @@ fn entry(key: &str, node: Node) -> Entry {
     Entry { key: key.into(), key_place: node.place.clone(), node, spread: None }
 }
 
-/// `[user:password@][host]:port[?path=/m]`.
+/// `[user:password@][host]:port[?path=/m]`, or `unix:///path`.
 fn metrics(text: &str) -> Node {
     let argument = Argument::new("-metrics", text);
     let mut section = argument.map();
     let url = &argument.url;
-    argument.set(&mut section, &["addr"], url.host.clone(), argument.text_at(url.host.clone()));
+    let addr = if argument.scheme() == "unix" { 0..url.path.end } else { url.host.clone() };
+    argument.set(&mut section, &["addr"], addr.clone(), argument.text_at(addr));
     argument.credentials(&mut section, &["auth"]);
     for parameter in argument.parameters() {
         argument.set(&mut section, &[&parameter.name], parameter.key.clone(), argument.value_of(&parameter));

@@ -15,8 +15,13 @@ pub(crate) use names::{Kind, Names};
 pub(crate) use object::{Object, Unknown};
 pub(crate) use read::LOADERS;
 
+use regex::{Regex, RegexBuilder};
+
 use crate::tree::{Entry, Node, Value};
 use crate::{Diagnostic, Place};
+
+/// Bytes of a compiled regular expression.
+const REGEX_SIZE: usize = 1 << 20;
 
 /// What is shared by all readers: the findings so far, and the names.
 pub(crate) struct Context {
@@ -25,13 +30,22 @@ pub(crate) struct Context {
     pub(crate) untrusted: bool,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) names: Names,
+    /// How many more regular expressions are read: making one takes time that a plugin must not decide about.
+    pub(crate) expressions: u32,
     /// Entries that a mapping didn't know, but that another may.
     spread: Vec<Entry>,
 }
 
 impl Context {
     pub(crate) fn new(strict: bool) -> Self {
-        Self { strict, untrusted: false, diagnostics: Vec::new(), names: Names::default(), spread: Vec::new() }
+        Self {
+            strict,
+            untrusted: false,
+            diagnostics: Vec::new(),
+            names: Names::default(),
+            expressions: u32::MAX,
+            spread: Vec::new(),
+        }
     }
 
     /// Reports what stands in several mappings and means something in none of them.
@@ -43,6 +57,16 @@ impl Context {
                 self.push(object::unknown(&entry, &entry.key, known.iter().copied(), Unknown::Warn, self.strict));
             }
         }
+    }
+
+    /// A regular expression of bounded size.
+    pub(crate) fn regex(&mut self, text: &str) -> Result<Regex, String> {
+        self.expressions = self.expressions.checked_sub(1).ok_or("too many regular expressions")?;
+        RegexBuilder::new(text).size_limit(REGEX_SIZE).build().map_err(|error| {
+            let error = error.to_string();
+            let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            format!("`{text}` is not a regular expression: {reason}")
+        })
     }
 
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {

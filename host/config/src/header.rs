@@ -1,7 +1,7 @@
 //! HTTP headers in a configuration.
 
-use crate::Diagnostic;
 use crate::decode::{Context, Item};
+use crate::{Diagnostic, Secret};
 
 /// Names and values that may be sent; names as written.
 pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Vec<(String, String)> {
@@ -15,6 +15,11 @@ pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Vec<(String, String)>
         }
     }
     header
+}
+
+/// As [`decode`], for what may carry credentials.
+pub(crate) fn secret(item: &Item<'_>, cx: &mut Context) -> Vec<(String, Secret)> {
+    decode(item, cx).into_iter().map(|(name, value)| (name, Secret::new(value))).collect()
 }
 
 /// Text that may stand in a header; empty text counts as absent.

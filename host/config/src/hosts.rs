@@ -44,10 +44,11 @@ pub struct HostPattern {
 
 impl HostPattern {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim_start_matches('*').to_lowercase();
+        let text = text.to_lowercase();
+        let text = text.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(&text);
         let (name, subdomains) = match text.strip_prefix('.') {
             Some(name) => (name, true),
-            None => (text.as_str(), false),
+            None => (text, false),
         };
         let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
         match !name.is_empty() && name.chars().all(is_host) {

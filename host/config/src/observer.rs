@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::decode::{Context, Item, Kind, Object, Unknown};
 use crate::plugin::{self, Plugin};
 use crate::resolver::HostAndPort;
-use crate::{At, HttpUrl, address, header};
+use crate::{At, HttpUrl, Secret, address, header};
 
 /// Is told of statistics and states.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ pub enum RecorderKind {
         /// For the whole exchange; none: for ever.
         timeout: Option<Duration>,
         /// Added to the request: valid names and values, names as written.
-        header: Vec<(String, String)>,
+        header: Vec<(String, Secret)>,
     },
     /// A plugin.
     Plugin(Box<Plugin>),
@@ -102,6 +102,7 @@ pub(crate) fn recorder(item: &Item<'_>, cx: &mut Context) -> Option<Recorder> {
         }
         match first {
             Some((block, read)) => read(block, cx),
+            None if item.child("redis").is_some() => None,
             None => {
                 cx.push(object.error("a recorder needs `file`, `tcp`, `http` or a `plugin`"));
                 None
@@ -144,7 +145,7 @@ fn http(item: &Item<'_>, cx: &mut Context) -> Option<RecorderKind> {
         None => object.missing("url", cx),
     };
     let timeout = object.duration("timeout", cx);
-    let header = object.take("header").map(|item| header::decode(&item, cx)).unwrap_or_default();
+    let header = object.take("header").map(|item| header::secret(&item, cx)).unwrap_or_default();
     object.finish(&[], Unknown::Warn, cx);
     Some(RecorderKind::Http { url: url?, timeout, header })
 }

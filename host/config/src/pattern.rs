@@ -52,7 +52,8 @@ impl AdmissionPattern {
             return Ok(Self::Net(net));
         }
         let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-        match !text.is_empty() && text.chars().all(is_host) {
+        // What has no letter would be an address or a range of them.
+        match text.chars().any(char::is_alphabetic) && text.chars().all(is_host) {
             true => Ok(Self::Host(text.to_owned())),
             // GOST: is resolved as a host name, which fails, and is dropped.
             false => Err(format!("`{text}` is not an IP address, a network such as `10.0.0.0/8`, or a host name")),

@@ -149,3 +149,6 @@ fn quoted(text: &str) -> String {
 fn is_json_number(text: &str) -> bool {
     serde_json::from_str::<serde_json::Number>(text).is_ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,9 @@ use crate::{Place, Severity, Source};
 /// The longest text that is looked at.
 pub const MAX_NODE: usize = 64 << 10;
 
+/// The most regular expressions in it.
+const MAX_EXPRESSIONS: u32 = 16;
+
 /// Reads the node that a hop plugin returned, as an entry of `nodes[]`: keys, defaults and errors are the same. What the
 /// plugin names (bypasses, a resolver, hosts, those of its rule) may not exist: that is for the caller to see.
 ///
@@ -28,6 +31,7 @@ pub fn decode_node(text: &str, trusted: bool) -> Result<Node, String> {
     let root = tree_of(json, &place);
     let mut cx = Context::new(false);
     cx.untrusted = !trusted;
+    cx.expressions = MAX_EXPRESSIONS;
     let node = node::decode(&Item { path: "node".into(), node: &root }, Role::Proxy, &Inherited::default(), &mut cx);
     let errors: Vec<&str> = (cx.diagnostics.iter())
         .filter(|diagnostic| diagnostic.severity == Severity::Error)
@@ -56,3 +60,6 @@ fn tree_of(json: serde_json::Value, place: &Place) -> tree::Node {
     };
     tree::Node { value, place: place.clone(), spelled: 0..0 }
 }
+
+#[cfg(test)]
+mod tests;

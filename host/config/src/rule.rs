@@ -2,8 +2,6 @@
 
 mod parse;
 
-pub(crate) use parse::{REGEX_SIZE, regex};
-
 use ipnet::IpNet;
 use regex::Regex;
 
@@ -67,7 +65,7 @@ pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Matcher> {
     object.finish(&["bodySize"], Unknown::Warn, cx);
     let item = rule?;
     let text = item.text(cx)?;
-    let rule = match parse::rule(&text, item.place()) {
+    let rule = match parse::rule(&text, item.place(), cx) {
         Ok(rule) => rule,
         // GOST: is logged, and the node matches everything.
         Err(reason) => {
@@ -89,3 +87,6 @@ fn refer(rule: &Rule, path: &str, cx: &mut Context) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,10 @@ use std::time::Duration;
 
 use super::*;
 
+mod chains;
+mod forwarders;
+mod modules;
+
 fn text(text: &str) -> Input {
     Input::Text { name: "test.yaml".into(), text: text.into(), folder: "tests/good".into() }
 }

@@ -89,7 +89,8 @@ fn load_and_render(text: &[u8]) {
 fn no_prefix_of_a_configuration_panics() {
     for path in files("good") {
         let text = fs::read(path).unwrap();
-        for end in 0..text.len() {
+        // Every one would take long.
+        for end in (0..text.len()).step_by(5) {
             load_and_render(&text[..end]);
         }
     }
@@ -100,7 +101,7 @@ fn no_mutant_of_a_configuration_panics() {
     let mut random = Random(1);
     for path in files("good") {
         let text = fs::read(path).unwrap();
-        for _ in 0..500 {
+        for _ in 0..200 {
             let mut mutant = text.clone();
             for _ in 0..=random.below(3) {
                 let at = random.below(mutant.len());

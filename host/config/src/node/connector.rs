@@ -32,7 +32,7 @@ pub enum ConnectorKind {
     },
     /// SOCKS 5.
     Socks5(Socks5Connector),
-    /// None: the node leads to the target by itself (`tcp`, `forward`).
+    /// None: the node leads to the target by itself (`tcp`, `unix`, `forward`).
     Forward,
     /// None, with the name in TLS or HTTP hidden from who watches.
     Sni {
@@ -50,7 +50,7 @@ pub enum ConnectorKind {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpConnector {
     /// Added to the request: valid names and values, names as written.
-    pub header: Vec<(String, String)>,
+    pub header: Vec<(String, Secret)>,
 }
 
 /// Settings of the `socks5` connector.
@@ -74,7 +74,7 @@ enum Type {
     Direct,
 }
 
-const TYPES: [(&str, Type); 10] = [
+const TYPES: [(&str, Type); 11] = [
     ("http", Type::Http),
     ("socks4", Type::Socks4),
     ("socks4a", Type::Socks4),
@@ -82,14 +82,15 @@ const TYPES: [(&str, Type); 10] = [
     ("socks", Type::Socks5),
     ("tcp", Type::Forward),
     ("forward", Type::Forward),
+    ("unix", Type::Forward),
     ("sni", Type::Sni),
     ("direct", Type::Direct),
     ("virtual", Type::Direct),
 ];
 
 /// Connector types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 12] =
-    ["http2", "http3", "masque", "relay", "tunnel", "router", "ss", "ssu", "sshd", "ssh", "serial", "unix"];
+const OTHERS: [&str; 11] =
+    ["http2", "http3", "masque", "relay", "tunnel", "router", "ss", "ssu", "sshd", "ssh", "serial"];
 
 const RELAYS: [(&str, bool); 2] = [("udp", true), ("tcp", false)];
 const ACTIONS: [(&str, bool); 1] = [("reject", true)];
@@ -128,7 +129,7 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
     let mut others: &[&'static str] = &[];
     let kind = match kind {
         Type::Http => {
-            let header = metadata.take("header").map(|item| header::decode(&item, cx)).unwrap_or_default();
+            let header = metadata.take("header").map(|item| header::secret(&item, cx)).unwrap_or_default();
             Some(ConnectorKind::Http(HttpConnector { header }))
         }
         Type::Socks4 => Some(ConnectorKind::Socks4 { disable_4a: metadata.flag("disable4a", cx) }),

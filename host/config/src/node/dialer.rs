@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::decode::{Context, Item, Object, Unknown};
-use crate::header;
 use crate::tls::{self, ClientTls};
+use crate::{Secret, header};
 
 /// The transport to a proxy.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ pub struct WsDialer {
     /// Of the request; starts with `/`. Default `/ws`.
     pub path: String,
     /// Added to the request: valid names and values, names as written.
-    pub header: Vec<(String, String)>,
+    pub header: Vec<(String, Secret)>,
     /// How often a ping is sent (`keepalive`, `ttl`; 15 s when only the first is set); none: never.
     pub ping: Option<Duration>,
     /// For the handshakes (`handshakeTimeout`); none: the dial's own limit.
@@ -154,7 +154,7 @@ fn ws(metadata: &mut Object<'_>, cx: &mut Context) -> WsDialer {
     WsDialer {
         host: metadata.text("host", cx),
         path: metadata.take("path").and_then(|item| url_path(&item, cx)).unwrap_or_else(|| "/ws".into()),
-        header: metadata.take("header").map(|item| header::decode(&item, cx)).unwrap_or_default(),
+        header: metadata.take("header").map(|item| header::secret(&item, cx)).unwrap_or_default(),
         ping: keepalive.then_some(ttl.unwrap_or(PING)),
         handshake_timeout: metadata.seconds("handshakeTimeout", cx),
     }

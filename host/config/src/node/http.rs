@@ -4,7 +4,7 @@ use regex::{Regex, bytes};
 
 use crate::auther::{self, Credentials};
 use crate::decode::{Context, Item, Kind, Object, Unknown};
-use crate::{At, header};
+use crate::{At, Secret, header};
 
 /// What becomes of HTTP messages that are forwarded to a node.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +12,7 @@ pub struct NodeHttp {
     /// Replaces the `Host` header.
     pub host: Option<String>,
     /// Set on requests (`requestHeader`, else the old `header`); an empty value deletes.
-    pub request_header: Vec<(String, String)>,
+    pub request_header: Vec<(String, Secret)>,
     /// Set on responses; an empty value deletes.
     pub response_header: Vec<(String, String)>,
     /// Tried on the path in order; the first that matches and yields something counts.
@@ -80,7 +80,7 @@ pub(super) fn decode(object: &mut Object<'_>, cx: &mut Context) -> Option<NodeHt
         http.host = object.take("host").and_then(|item| header::text(&item, cx));
         let old = object.take("header");
         let new = object.take("requestHeader").or(old);
-        http.request_header = new.map(|item| header::decode(&item, cx)).unwrap_or_default();
+        http.request_header = new.map(|item| header::secret(&item, cx)).unwrap_or_default();
         let response = object.take("responseHeader");
         http.response_header = response.map(|item| header::decode(&item, cx)).unwrap_or_default();
         http.rewrite_url = rules(&mut object, ["rewriteURL", "rewrite"], url_rewrite, cx);
@@ -108,19 +108,19 @@ fn rules<T>(
 fn url_rewrite(item: &Item<'_>, cx: &mut Context) -> Option<UrlRewrite> {
     let mut object = Object::new(item, cx)?;
     let pattern = match object.take("match") {
-        Some(item) => item.checked(cx, crate::rule::regex),
+        Some(item) => expression(&item, cx, |text, cx| cx.regex(text)),
         None => object.missing("match", cx),
     };
     let replacement = object.text("replacement", cx).unwrap_or_default();
     object.finish(&[], Unknown::Warn, cx);
-    Some(UrlRewrite { pattern: pattern?.value, replacement })
+    Some(UrlRewrite { pattern: pattern?, replacement })
 }
 
 fn body_rewrite(item: &Item<'_>, cx: &mut Context) -> Option<BodyRewrite> {
     let mut object = Object::new(item, cx)?;
     let types = object.take("type").map(|item| item.names(cx)).unwrap_or_default();
     let pattern = match object.take("match").filter(|item| !item.node.value.is_zero()) {
-        Some(item) => Some(item.checked(cx, body_pattern)?.value),
+        Some(item) => Some(expression(&item, cx, body_pattern)?),
         None => None,
     };
     let rewriter = object.reference("rewriter", Kind::Rewriter, cx);
@@ -143,11 +143,16 @@ fn body_rewrite(item: &Item<'_>, cx: &mut Context) -> Option<BodyRewrite> {
     Some(BodyRewrite { types, pattern, rewrite, max_size: max_size.unwrap_or(MAX_SIZE) })
 }
 
-fn body_pattern(text: &str) -> Result<bytes::Regex, String> {
+fn expression<T>(item: &Item<'_>, cx: &mut Context, read: fn(&str, &mut Context) -> Result<T, String>) -> Option<T> {
+    let text = item.text(cx)?;
+    read(&text, cx).map_err(|reason| cx.push(item.error(reason))).ok()
+}
+
+fn body_pattern(text: &str, cx: &mut Context) -> Result<bytes::Regex, String> {
     if text.starts_with("json:") {
         return Err("`json:` is not implemented".into());
     }
     // The same syntax and bounds; only what it is applied to differs.
-    crate::rule::regex(text)?;
-    bytes::RegexBuilder::new(text).size_limit(crate::rule::REGEX_SIZE).build().map_err(|error| error.to_string())
+    let expression = cx.regex(text)?;
+    bytes::RegexBuilder::new(expression.as_str()).build().map_err(|error| error.to_string())
 }

@@ -1,22 +1,19 @@
 //! The language of rules: functions with quoted texts, `!`, `&&`, `||`, parentheses.
 
-use regex::{Regex, RegexBuilder};
-
 use super::Rule;
+use crate::decode::Context;
 use crate::hosts::HostPattern;
 use crate::{At, Place, pattern};
 
 /// Rules within rules. A rule may come from a plugin.
 const DEPTH: u32 = 50;
-/// Bytes of a compiled expression.
-pub(crate) const REGEX_SIZE: usize = 1 << 20;
 
 const FUNCTIONS: &str = "ClientIP, Proto, Host, HostRegexp, Method, Path, PathPrefix, PathRegexp, Header, HeaderRegexp, \
                          Query, QueryRegexp, Bypass, Admission";
 
 /// Reads a rule that stands at `place`.
-pub(super) fn rule(text: &str, place: &Place) -> Result<Rule, String> {
-    let mut parser = Parser { text, at: 0, place };
+pub(super) fn rule(text: &str, place: &Place, cx: &mut Context) -> Result<Rule, String> {
+    let mut parser = Parser { text, at: 0, place, cx };
     let rule = parser.any(0)?;
     match parser.peek() {
         None => Ok(rule),
@@ -24,19 +21,11 @@ pub(super) fn rule(text: &str, place: &Place) -> Result<Rule, String> {
     }
 }
 
-/// A regular expression of bounded size.
-pub(crate) fn regex(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text).size_limit(REGEX_SIZE).build().map_err(|error| {
-        let error = error.to_string();
-        let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        format!("`{text}` is not a regular expression: {reason}")
-    })
-}
-
 struct Parser<'t> {
     text: &'t str,
     at: usize,
     place: &'t Place,
+    cx: &'t mut Context,
 }
 
 impl<'t> Parser<'t> {
@@ -150,9 +139,10 @@ impl<'t> Parser<'t> {
         Err(format!("the text at character {column} doesn't end"))
     }
 
-    fn call(&self, name: &str, args: &[String]) -> Result<Rule, String> {
-        let at = |name: &String| At { value: name.clone(), place: self.place.clone() };
-        let optional = |arg: Option<&String>| arg.map(|arg| regex(arg)).transpose();
+    fn call(&mut self, name: &str, args: &[String]) -> Result<Rule, String> {
+        let place = self.place;
+        let at = |name: &String| At { value: name.clone(), place: place.clone() };
+        let mut regex = |text: &String| self.cx.regex(text);
         let path = |arg: &String| match arg.starts_with('/') {
             true => Ok(arg.clone()),
             false => Err("a path starts with `/`".to_owned()),
@@ -172,12 +162,12 @@ impl<'t> Parser<'t> {
             ("header", [key]) => Rule::Header(key.clone(), None),
             ("header", [key, value]) => Rule::Header(key.clone(), Some(value.clone())),
             ("headerregexp", [key, rest @ ..]) if rest.len() <= 1 => {
-                Rule::HeaderRegexp(key.clone(), optional(rest.first())?)
+                Rule::HeaderRegexp(key.clone(), rest.first().map(&mut regex).transpose()?)
             }
             ("query", [key]) => Rule::Query(key.clone(), None),
             ("query", [key, value]) => Rule::Query(key.clone(), Some(value.clone())),
             ("queryregexp", [key, rest @ ..]) if rest.len() <= 1 => {
-                Rule::QueryRegexp(key.clone(), optional(rest.first())?)
+                Rule::QueryRegexp(key.clone(), rest.first().map(&mut regex).transpose()?)
             }
             ("bypass", [name]) => Rule::Bypass(at(name)),
             ("admission", [name]) => Rule::Admission(at(name)),
