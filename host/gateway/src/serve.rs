@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drawspan_modules::ConnInfo;
-use drawspan_proxy::Conn;
-use drawspan_proxy::handler::{Handler, HandlerError};
-use drawspan_proxy::listener::{AcceptError, Accepted, TcpListener};
+use drawspan_proxy::Service;
+use drawspan_proxy::handler::HandlerError;
+use drawspan_proxy::listener::{AcceptError, Accepted, Listener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,17 +17,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A service that listens.
 pub(crate) struct Serving {
-    pub(crate) name: Arc<str>,
-    pub(crate) listener: TcpListener,
-    pub(crate) handler: Arc<Handler>,
+    pub(crate) listener: Listener,
+    pub(crate) service: Arc<Service>,
     pub(crate) sids: Arc<Sids>,
 }
 
 /// Accepts until `drain` is cancelled, with a task of `connections` for each connection. Nothing in this loop waits for
 /// anything but the listener: a slow plugin never keeps others from being accepted.
-pub(crate) async fn serve(service: Serving, drain: CancellationToken, connections: TaskTracker) {
-    let Serving { name, listener, handler, sids } = service;
-    tracing::info!(kind = "service", service = %name, "listening on {}/tcp", listener.local_addr());
+pub(crate) async fn serve(serving: Serving, drain: CancellationToken, connections: TaskTracker) {
+    let Serving { listener, service, sids } = serving;
+    let (name, network) = (Arc::clone(&service.name), listener.network());
+    tracing::info!(kind = "service", service = %name, "listening on {}/{network}", listener.local_addr());
     let mut pause = FIRST_PAUSE;
     loop {
         let accepted = tokio::select! {
@@ -35,10 +35,9 @@ pub(crate) async fn serve(service: Serving, drain: CancellationToken, connection
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(Accepted { stream, client, local }) => {
+            Ok(accepted) => {
                 pause = FIRST_PAUSE;
-                let info = ConnInfo { service: Arc::clone(&name), sid: sids.next(), client, local };
-                connections.spawn(handle(Arc::clone(&handler), Conn::new(stream, info), drain.clone()));
+                connections.spawn(handle(Arc::clone(&service), accepted, network, sids.next(), drain.clone()));
             }
             Err(AcceptError::Temporary(error)) => {
                 tracing::error!(kind = "service", service = %name, %error, "can't accept; trying again in {pause:?}");
@@ -56,9 +55,14 @@ pub(crate) async fn serve(service: Serving, drain: CancellationToken, connection
     }
 }
 
-async fn handle(handler: Arc<Handler>, conn: Conn, drain: CancellationToken) {
-    let info = conn.info.clone();
-    let Err(error) = handler.handle(conn, drain).await else { return };
+async fn handle(
+    service: Arc<Service>,
+    accepted: Accepted,
+    network: &'static str,
+    sid: Arc<str>,
+    drain: CancellationToken,
+) {
+    let Err((info, error)) = service.serve(accepted, network, sid, drain).await else { return };
     let ConnInfo { service, sid, client, .. } = info;
     match error {
         HandlerError::Dial(_) | HandlerError::Upstream { .. } | HandlerError::UpstreamTimedOut { .. } => {

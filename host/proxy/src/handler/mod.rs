@@ -8,7 +8,7 @@ use drawspan_wire::socks::SocksError;
 use tokio_util::sync::CancellationToken;
 
 use crate::listener::{AcceptError, BindError};
-use crate::{Conn, DialError, Router};
+use crate::{Conn, DialError, Router, Shaper};
 
 mod auto;
 pub mod http;
@@ -55,6 +55,8 @@ pub struct HandlerParts {
     pub authenticator: Option<Authenticator>,
     /// Which targets the service refuses; none if `None`.
     pub bypass: Option<Bypass>,
+    /// Bandwidth of each client.
+    pub shaper: Option<Shaper>,
     /// Connects to targets.
     pub router: Router,
 }

@@ -90,8 +90,12 @@ impl<'h> Session<'h> {
     }
 
     /// What the bytes that flow for a client are counted and limited by.
-    pub(crate) async fn meters(&self, _asked: &Asked) -> Meters {
-        Meters { client: None, limits: self.limits.clone() }
+    pub(crate) async fn meters(&self, asked: &Asked) -> Meters {
+        let mut limits = self.limits.clone();
+        if let Some(shaper) = &self.parts.shaper {
+            limits.extend(shaper.of_client(&self.info, "tcp", &asked.client_id, &asked.target.to_string()).await);
+        }
+        Meters { client: None, limits }
     }
 
     /// Copies both ways until both sides have ended; how a tunnel ends is the business of its two ends.

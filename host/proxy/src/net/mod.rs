@@ -18,7 +18,7 @@ pub(crate) use copy::pipe;
 pub(crate) use datagrams::ended;
 pub use datagrams::{Datagrams, Relayed, Udp};
 pub use limit::Limits;
-pub(crate) use stream::tune;
 pub use stream::{Io, Layered, Stream};
+pub(crate) use stream::{KEEPALIVE, tune};
 pub(crate) use traffic::{Activity, Direction, Flow, Meters};
 pub use traffic::{Counters, Traffic};
