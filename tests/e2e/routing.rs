@@ -1,6 +1,10 @@
 //! The data plane's modules in a whole gateway: chains, and who is asked on the way.
 
-use drawspan_testkit::{Dir, Gateway, HttpAnswer, HttpPlugin, Server, connect, get, http_origin, tcp_echo};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use drawspan_testkit::{
+    Dir, Gateway, HttpAnswer, HttpPlugin, PATIENCE, Server, basic, connect, eventually, get, http_origin, tcp_echo,
+};
 
 /// A gateway with a plain HTTP proxy in front of `rest`, and what it leads to.
 struct Routed {
@@ -108,7 +112,8 @@ hosts: [{name: names, mappings: [{ip: 127.0.0.1, hostname: echo.test}]}]
 async fn plugins_are_asked_with_the_arguments_that_gost_sends() {
     let plugin = async |body: &str| HttpPlugin::start(HttpAnswer::reply(200, body.to_owned())).await;
     let (admission, bypass) = (plugin(r#"{"ok":true}"#).await, plugin(r#"{"ok":false}"#).await);
-    let (hosts, resolver) = (plugin(r#"{"ips":[],"ok":false}"#).await, plugin(r#"{"ips":["127.0.0.1"],"ok":true}"#).await);
+    let (hosts, resolver) =
+        (plugin(r#"{"ips":[],"ok":false}"#).await, plugin(r#"{"ips":["127.0.0.1"],"ok":true}"#).await);
     let (limiter, recorder) = (plugin(r#"{"in":0,"out":0}"#).await, plugin(r#"{"ok":true}"#).await);
     let auther = plugin(r#"{"ok":true,"id":"alice"}"#).await;
     let block = |plugin: &HttpPlugin| format!("{{type: http, addr: 'http://{}/x'}}", plugin.addr());
@@ -201,4 +206,65 @@ chains: [{{name: c, hops: [{{name: h, nodes: [{{name: n, addr: '{}'}}]}}]}}]
     let mut gateway = Gateway::start(&yaml).await;
     let origin = http_origin().await;
     assert_eq!(get(gateway.addr("service-0").await, "", origin.addr()).await.head.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recorders_and_observers_are_told_what_happened() {
+    let (recorder, observer) = (
+        HttpPlugin::start(HttpAnswer::reply(200, r#"{"ok":true}"#)).await,
+        HttpPlugin::start(HttpAnswer::reply(200, r#"{"ok":true}"#)).await,
+    );
+    let yaml = format!(
+        "services:
+- name: service-0
+  addr: '127.0.0.1:0'
+  observer: o
+  recorders: [{{name: r, record: recorder.service.handler}}]
+  metadata: {{enableStats: true, observer.period: 1s}}
+  handler: {{type: http, auth: {{username: alice, password: p}}, observer: o, metadata: {{observer.period: 1s}}}}
+recorders: [{{name: r, plugin: {{type: http, addr: 'http://{}/'}}}}]
+observers: [{{name: o, plugin: {{type: http, addr: 'http://{}/'}}}}]
+",
+        recorder.addr(),
+        observer.addr()
+    );
+    let mut gateway = Gateway::start(&yaml).await;
+    let (origin, echo) = (http_origin().await, tcp_echo().await);
+    let proxy = gateway.addr("service-0").await;
+    let authorization = basic("alice", "p");
+    assert_eq!(get(proxy, &authorization, origin.addr()).await.head.status, 200);
+    connect(proxy, &authorization, echo.addr()).await.unwrap().echo(b"hello").await;
+
+    eventually("two records", PATIENCE, async || (recorder.calls().len() == 2).then_some(())).await;
+    let records: Vec<serde_json::Value> = (recorder.calls().iter())
+        .map(|call| STANDARD.decode(call.body["data"].as_str().unwrap()).unwrap())
+        .map(|data| serde_json::from_slice(&data).unwrap())
+        .collect();
+    for (method, target) in [("GET", origin.addr()), ("CONNECT", echo.addr())] {
+        let record = records.iter().find(|record| record["http"]["method"] == method).unwrap();
+        assert_eq!(record["host"], target.to_string());
+        assert_eq!((&record["dst"], &record["route"]), (&target.to_string().into(), &target.to_string().into()));
+        assert_eq!((&record["clientID"], &record["http"]["statusCode"]), (&"alice".into(), &200.into()));
+        assert_eq!(record["proto"], "http");
+        assert!(!record.to_string().contains("Basic"), "{record}");
+    }
+    let tunnel = records.iter().find(|record| record["http"]["method"] == "CONNECT").unwrap();
+    assert!(tunnel["inputBytes"].as_u64().unwrap() > 5, "{tunnel}");
+
+    let events = || observer.calls().iter().flat_map(|call| call.body["events"].as_array().unwrap().clone()).collect();
+    let has = |events: Vec<serde_json::Value>, kind: &str, of: &str| {
+        events.iter().any(|event| event["kind"] == kind && event["type"] == of)
+    };
+    eventually("counters", PATIENCE, async || {
+        (has(events(), "service", "stats") && has(events(), "handler", "stats")).then_some(())
+    })
+    .await;
+    let events: Vec<serde_json::Value> = events();
+    let states: Vec<_> = events.iter().filter_map(|event| event["status"]["state"].as_str()).collect();
+    assert_eq!(states, ["running", "ready"]);
+    let client = events.iter().rfind(|event| event["kind"] == "handler").unwrap();
+    assert_eq!(client["client"], "alice");
+    gateway.terminate().await;
+    let last = observer.calls().pop().unwrap();
+    assert_eq!(last.body["events"][0]["status"]["state"], "closed");
 }

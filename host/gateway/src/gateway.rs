@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use drawspan_config::{Config, Diagnostic, ListenAddr, ListenerKind, TcpKeepalive};
 use drawspan_plugin_client::Metrics;
-use drawspan_proxy::Service;
 use drawspan_proxy::listener::{Listener, TcpListener, UnixListener};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -16,16 +15,17 @@ use crate::chains::Chains;
 use crate::modules::Modules;
 use crate::plugins::Plugins;
 use crate::serve::{Serving, serve};
-use crate::services::{Objects, refuse_global};
+use crate::services::{Made, Objects, refuse_global};
 use crate::sid::Sids;
 
 /// Everything that a config describes, ready to listen.
 pub struct Gateway {
     services: Vec<Ready>,
+    tasks: TaskTracker,
 }
 
 struct Ready {
-    service: Service,
+    made: Made,
     addr: ListenAddr,
     /// Of a unix socket.
     mode: Option<u32>,
@@ -52,7 +52,8 @@ impl Gateway {
         let mut plugins = Plugins::new(Metrics::register(&mut Registry::default()), cache);
         let modules = Arc::new(Modules::load(config, &mut plugins).await?);
         let chains = Chains::load(config, &modules, &mut plugins).await?;
-        let objects = Objects { modules, chains };
+        let tasks = TaskTracker::new();
+        let objects = Objects { modules, chains, tasks: tasks.clone() };
         let mut errors: Vec<_> = refuse_global(config).into_iter().collect();
         let mut services = Vec::with_capacity(config.services.len());
         for service in &config.services {
@@ -61,8 +62,8 @@ impl Gateway {
                 _ => None,
             };
             match objects.service(service) {
-                Ok(ready) => services.push(Ready {
-                    service: ready,
+                Ok(made) => services.push(Ready {
+                    made,
                     addr: service.addr.value.clone(),
                     mode,
                     keepalive: service.listener.keepalive,
@@ -70,7 +71,7 @@ impl Gateway {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(Self { services }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { services, tasks }) } else { Err(errors) }
     }
 
     /// Listens on every service's address.
@@ -80,7 +81,7 @@ impl Gateway {
     pub async fn bind(self) -> Result<Bound, BindError> {
         let sids = Arc::new(Sids::new());
         let mut services = Vec::with_capacity(self.services.len());
-        for Ready { service, addr, mode, keepalive } in self.services {
+        for Ready { made, addr, mode, keepalive } in self.services {
             let bound = match &addr {
                 ListenAddr::Inet { .. } => {
                     let TcpKeepalive { idle, interval, count } = keepalive;
@@ -89,16 +90,19 @@ impl Gateway {
                 }
                 ListenAddr::Unix(path) => UnixListener::bind(path, mode).await.map(Listener::Unix),
             };
+            let Made { service, reporter, client_reporter } = made;
             let listener = bound.map_err(|source| BindError { service: Arc::clone(&service.name), source })?;
-            services.push(Serving { listener, service: Arc::new(service), sids: Arc::clone(&sids) });
+            let (service, sids) = (Arc::new(service), Arc::clone(&sids));
+            services.push(Serving { listener, service, sids, reporter, client_reporter });
         }
-        Ok(Bound { services })
+        Ok(Bound { services, connections: self.tasks })
     }
 }
 
 /// A gateway that has its addresses.
 pub struct Bound {
     services: Vec<Serving>,
+    connections: TaskTracker,
 }
 
 impl Bound {
@@ -106,7 +110,7 @@ impl Bound {
     /// finish what they are doing. Dropping the future cuts everything off.
     pub async fn run(self, shutdown: impl Future<Output = ()>, grace: Duration) {
         let drain = CancellationToken::new();
-        let connections = TaskTracker::new();
+        let connections = self.connections;
         let listeners = TaskTracker::new();
         for service in self.services {
             listeners.spawn(serve(service, drain.clone(), connections.clone()));

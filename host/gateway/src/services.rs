@@ -7,11 +7,12 @@ use drawspan_config::{
     Service, Socks5Handler,
 };
 use drawspan_modules::{AnyOf, Authenticator, Recorder, UserTable};
-use drawspan_proxy::handler::{self, Auto, HandlerParts, Socks4, Socks5, Socks5Settings, http};
+use drawspan_proxy::handler::{self, Auto, HandlerParts, HandlerRecorder, Socks4, Socks5, Socks5Settings, http};
 use drawspan_proxy::router::{HashSource, Router};
-use drawspan_proxy::{Layer, ServiceScope, Shaper};
+use drawspan_proxy::{ClientCounters, ClientReporter, Layer, Reports, ServiceReporter, ServiceScope, Shaper};
 use drawspan_wire::http1::HostPort;
 use drawspan_wit::boxed;
+use tokio_util::task::TaskTracker;
 
 use crate::chains::Chains;
 use crate::modules::{Modules, unimplemented};
@@ -21,6 +22,15 @@ use crate::tls;
 pub(crate) struct Objects {
     pub(crate) modules: Arc<Modules>,
     pub(crate) chains: Chains,
+    /// What the end of the process waits for.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// A service, and who reports on it.
+pub(crate) struct Made {
+    pub(crate) service: drawspan_proxy::Service,
+    pub(crate) reporter: Option<ServiceReporter>,
+    pub(crate) client_reporter: Option<ClientReporter>,
 }
 
 impl Objects {
@@ -28,8 +38,23 @@ impl Objects {
     ///
     /// # Errors
     /// If it can't be, at the place in the config that is why.
-    pub(crate) fn service(&self, of: &Service) -> Result<drawspan_proxy::Service, Diagnostic> {
+    pub(crate) fn service(&self, of: &Service) -> Result<Made, Diagnostic> {
         refuse_unimplemented(of)?;
+        let name: Arc<str> = of.name.value.as_str().into();
+        let observer =
+            |name: &Option<At<String>>| name.as_ref().and_then(|name| self.modules.observers.get(&name.value));
+        let reporter = observer(&of.observer).map(|observer| ServiceReporter {
+            observer: observer.clone(),
+            service: Arc::clone(&name),
+            counters: of.metadata.enable_stats.then(Arc::default),
+            reports: reports(&of.metadata.reports),
+        });
+        let client_reporter = observer(&of.handler.observer).map(|observer| ClientReporter {
+            observer: observer.clone(),
+            service: Arc::clone(&name),
+            clients: Arc::default(),
+            reports: reports(&of.handler.reports),
+        });
         let modules = &self.modules;
         let limits = |name: &Option<At<String>>| name.as_ref().and_then(|name| modules.limits(&name.value));
         let scope = match of.metadata.limiter_scope {
@@ -42,23 +67,25 @@ impl Objects {
             None => Layer::Plain,
         };
         let by_name = |name: &Option<At<String>>| name.as_ref().map(|name| name.value.clone());
-        Ok(drawspan_proxy::Service {
-            name: of.name.value.as_str().into(),
+        let clients = client_reporter.as_ref().map(|reporter| Arc::clone(&reporter.clients));
+        let service = drawspan_proxy::Service {
+            name,
             accept_proxy: of.metadata.accept_proxy,
             admission: modules.admission(&of.admissions),
             conn_limiter: by_name(&of.climiter).and_then(|name| modules.climiters.get(&name).cloned()),
             rate_limiter: by_name(&of.rlimiter).and_then(|name| modules.rlimiters.get(&name).cloned()),
             shaper: limits(&of.limiter).map(|source| Shaper::new(source, of.metadata.limiter_refresh, scope)),
             client_recorder: self.recorder(of, Record::ClientAddress),
-            counters: None,
+            counters: reporter.as_ref().and_then(|reporter| reporter.counters.clone()),
             layer,
             handshake_timeout: of.handler.read_timeout,
-            handler: self.handler(of)?,
-        })
+            handler: self.handler(of, clients)?,
+        };
+        Ok(Made { service, reporter, client_reporter })
     }
 
-    fn handler(&self, of: &Service) -> Result<handler::Handler, Diagnostic> {
-        let parts = self.parts(of);
+    fn handler(&self, of: &Service, clients: Option<Arc<ClientCounters>>) -> Result<handler::Handler, Diagnostic> {
+        let parts = HandlerParts { clients, ..self.parts(of) };
         let read_timeout = of.handler.read_timeout;
         Ok(match &of.handler.kind {
             HandlerKind::Http(http) => handler::Handler::Http(http_handler(&of.handler, http, parts)?),
@@ -83,6 +110,10 @@ impl Objects {
             authenticator: self.authenticator(handler),
             bypass: modules.bypass(&of.bypasses),
             shaper: shaper.map(|source| Shaper::new(source, handler.limiter_refresh, ServiceScope::Both)),
+            clients: None,
+            recorder: self
+                .recorder(of, Record::Handler)
+                .map(|recorder| HandlerRecorder { recorder, tasks: self.tasks.clone() }),
             router: Router {
                 dial_timeout: of.dial_timeout,
                 retries: handler.retries,
@@ -122,6 +153,10 @@ impl Objects {
     }
 }
 
+fn reports(of: &drawspan_config::Reports) -> Reports {
+    Reports { period: of.period, reset_traffic: of.reset_traffic }
+}
+
 /// What the config's language has and the gateway hasn't: refused, so that nothing is silently left out.
 pub(crate) fn refuse_unimplemented(of: &Service) -> Result<(), Diagnostic> {
     let Service { handler, listener, metadata, .. } = of;
@@ -142,11 +177,8 @@ pub(crate) fn refuse_unimplemented(of: &Service) -> Result<(), Diagnostic> {
         Some((_, what)) => return Err(unimplemented(&of.name, what)),
         None => {}
     }
-    if let Some(name) = [&of.observer, &handler.observer].into_iter().flatten().next() {
-        return Err(unimplemented(name, "an observer of a service or handler"));
-    }
-    match of.recorders.iter().find(|used| used.record == Record::Handler) {
-        Some(used) => Err(unimplemented(&used.recorder, "the record `recorder.service.handler`")),
+    match of.recorders.iter().find(|used| used.http_body.is_some()) {
+        Some(used) => Err(unimplemented(&used.recorder, "`http.body`")),
         None => Ok(()),
     }
 }

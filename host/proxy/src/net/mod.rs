@@ -20,5 +20,5 @@ pub use datagrams::{Datagrams, Relayed, Udp};
 pub use limit::Limits;
 pub use stream::{Io, Layered, Stream};
 pub(crate) use stream::{KEEPALIVE, tune};
-pub(crate) use traffic::{Activity, Direction, Flow, Meters};
+pub(crate) use traffic::{Activity, Counted, Direction, Flow, Meters};
 pub use traffic::{Counters, Traffic};
