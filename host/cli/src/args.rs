@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
-use drawspan_config::Input;
+use drawspan_config::{CommandLine, Format, Input};
 
 use crate::plugin::PluginCommand;
 
@@ -46,6 +46,15 @@ pub(crate) struct ConfigArgs {
     /// A service, e.g. `http://user:pass@:8080`; may be repeated
     #[arg(short = 'L', value_name = "URL")]
     listen: Vec<String>,
+    /// A hop of the way to targets, e.g. `socks5+tls://user:pass@host:1080`; may be repeated
+    #[arg(short = 'F', value_name = "URL")]
+    forward: Vec<String>,
+    /// Serve metrics, e.g. `:9000` or `user:pass@:9000?path=/metrics`
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<String>,
+    /// Print the config as `yaml` or `json`, secrets included, and do nothing else
+    #[arg(short = 'O', value_name = "FORMAT", value_parser = format)]
+    pub(crate) output: Option<Format>,
     /// Log at debug level; `-DD`: at trace level
     #[arg(short = 'D', action = ArgAction::Count)]
     pub(crate) debug: u8,
@@ -55,8 +64,8 @@ pub(crate) struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// What the config is made of: the file, then the services of the command line. Without either, the first of GOST's
-    /// default files that exists (GOST reference, config 1.1).
+    /// What the config is made of: the file, then the flags. Without a file and a service, the first of GOST's default files
+    /// that exists.
     pub(crate) fn inputs(&self) -> anyhow::Result<Vec<Input>> {
         let mut inputs = Vec::new();
         match self.config.as_deref() {
@@ -72,10 +81,19 @@ impl ConfigArgs {
             None if self.listen.is_empty() => inputs.push(Input::File(default_file()?)),
             None => {}
         }
-        if !self.listen.is_empty() {
-            inputs.push(Input::Listen(self.listen.clone()));
-        }
+        let flags =
+            CommandLine { listen: self.listen.clone(), forward: self.forward.clone(), metrics: self.metrics.clone() };
+        inputs.push(Input::CommandLine(flags));
         Ok(inputs)
+    }
+}
+
+/// GOST: anything but `json` is YAML.
+fn format(text: &str) -> Result<Format, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "json" => Ok(Format::Json),
+        "yaml" => Ok(Format::Yaml),
+        _ => Err("expected `yaml` or `json`".into()),
     }
 }
 

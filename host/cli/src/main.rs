@@ -43,6 +43,10 @@ enum Mode {
 
 fn start(args: &ConfigArgs, mode: Mode) -> ExitCode {
     let result = args.inputs().map_err(Failure::Other).and_then(|inputs| {
+        if let Some(format) = args.output {
+            let text = drawspan_config::render(&inputs, format).map_err(Failure::Config)?;
+            return std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::Other(error.into()));
+        }
         let Loaded { config, warnings } = drawspan_config::load(&inputs, args.strict).map_err(Failure::Config)?;
         report(&warnings);
         logging::init(&config.log, args.debug).map_err(Failure::Other)?;

@@ -125,7 +125,9 @@ impl Bound {
 }
 
 fn ready(service: &Service, authers: &Authers) -> Result<Ready, Diagnostic> {
-    let Handler { kind: HandlerKind::Http(handler), retries, .. } = &service.handler;
+    let Handler { kind: HandlerKind::Http(handler), retries, .. } = &service.handler else {
+        return Err(Diagnostic::error(&service.name.place, "only http handlers run so far"));
+    };
     let parts = HandlerParts {
         authenticator: authenticator(&service.handler, authers),
         bypass: None,
@@ -140,8 +142,8 @@ fn ready(service: &Service, authers: &Authers) -> Result<Ready, Diagnostic> {
         knock: handler.knock.clone(),
         realm: handler.auth_basic_realm.clone(),
         agent: handler.proxy_agent.clone(),
-        read_timeout: handler.read_timeout,
-        idle_timeout: handler.idle_timeout,
+        read_timeout: service.handler.read_timeout,
+        idle_timeout: service.handler.idle_timeout,
     };
     Ok(Ready {
         name: service.name.value.as_str().into(),

@@ -27,7 +27,7 @@ pub use admission::{Admission, AllOf};
 pub use admission_rules::AdmissionRules;
 pub use authenticator::{AnyOf, Authenticator, ClientId};
 pub use bypass::{Bypass, BypassGroup, BypassMember};
-pub use bypass_rules::{BypassRules, PatternError};
+pub use bypass_rules::{BypassRules, TargetPattern};
 pub use conn::{Addr, ConnInfo, Target};
 pub use hop::Hop;
 pub use host_table::HostTable;

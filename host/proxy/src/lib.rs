@@ -11,9 +11,12 @@ pub mod handler;
 pub mod listener;
 pub mod net;
 pub mod router;
+mod service;
 mod shaper;
+pub mod tls;
 
 pub use conn::Conn;
 pub use direct::Direct;
 pub use router::{DialError, DialReason, Router, Upstream, Wanted};
+pub use service::{Layer, Service};
 pub use shaper::{LimitSource, ServiceScope, Shaper};

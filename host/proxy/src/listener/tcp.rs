@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 use drawspan_modules::Addr;
 use rustix::io::Errno;
@@ -43,6 +44,15 @@ pub enum BindError {
     Resolve {
         /// As configured.
         address: String,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// A unix socket can't be made.
+    #[error("can't listen on {path}: {error}", path = path.display())]
+    Unix {
+        /// Its path.
+        path: PathBuf,
         /// Why.
         #[source]
         error: io::Error,
@@ -143,7 +153,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
 }
 
 /// accept(2): besides shortages it reports errors of the connection itself, which don't concern the listener.
-fn classify(error: io::Error) -> AcceptError {
+pub(super) fn classify(error: io::Error) -> AcceptError {
     match Errno::from_io_error(&error) {
         Some(Errno::BADF | Errno::FAULT | Errno::INVAL | Errno::NOTSOCK) => AcceptError::Fatal(error),
         _ => AcceptError::Temporary(error),

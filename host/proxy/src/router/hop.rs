@@ -99,14 +99,8 @@ impl NodeHop {
         if judge(self.bypass.as_ref(), client, &target).await.map_err(|()| self.unjudged())? {
             return Ok(None);
         }
-        let facts = Facts {
-            info: leg.wanted.info,
-            network: leg.wanted.network,
-            host: &leg.wanted.target.host,
-            proto: None,
-            method: None,
-            path: None,
-        };
+        let facts =
+            Facts { info: leg.wanted.info, host: &leg.wanted.target.host, protocol: None, method: None, path: None };
         let (mut candidates, mut unjudged) = (Vec::new(), false);
         for node in &self.nodes {
             match judge(node.bypass.as_ref(), client, &target).await {

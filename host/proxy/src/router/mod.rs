@@ -26,7 +26,7 @@ pub use self::chain::{Chain, ChainGroup, Route};
 pub use self::hop::{DecodeNode, Hop, NodeHop, PluginHop};
 pub use self::marker::FailFilter;
 pub use self::node::{Node, NodeAddr};
-pub use self::rule::{Names, Rule, RuleError};
+pub use self::rule::Rule;
 pub use self::selector::{Selector, Strategy};
 
 use self::hop::Leg;
