@@ -14,8 +14,6 @@ mod http;
 mod sni;
 mod socks4;
 mod socks5;
-#[cfg(test)]
-mod tests;
 
 pub use http::Http;
 pub use sni::Sni;
