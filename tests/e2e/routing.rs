@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use drawspan_testkit::{
     Dir, Gateway, HttpAnswer, HttpPlugin, PATIENCE, Server, basic, connect, eventually, get, http_origin, tcp_echo,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A gateway with a plain HTTP proxy in front of `rest`, and what it leads to.
 struct Routed {
@@ -267,4 +268,76 @@ observers: [{{name: o, plugin: {{type: http, addr: 'http://{}/'}}}}]
     gateway.terminate().await;
     let last = observer.calls().pop().unwrap();
     assert_eq!(last.body["events"][0]["status"]["state"], "closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_is_forwarded_and_the_client_is_announced() {
+    let echo = tcp_echo().await;
+    let mut through = Gateway::start("services: [{name: service-0, addr: '127.0.0.1:0', handler: {type: http}}]").await;
+    let behind = HttpPlugin::start(HttpAnswer::reply(200, r#"{"ok":true}"#)).await;
+    let yaml = format!(
+        "services:
+- {{name: service-0, addr: '127.0.0.1:0', handler: {{type: tcp}}, forwarder: {{nodes: [{{name: n, addr: '{echo}'}}]}}}}
+- {{name: chained, addr: '127.0.0.1:0', handler: {{type: tcp, chain: c}}, forwarder: {{nodes: [{{name: n, addr: '{echo}'}}]}}}}
+- name: fails-over
+  addr: '127.0.0.1:0'
+  handler: {{type: tcp}}
+  forwarder: {{selector: {{strategy: fifo}}, nodes: [{{name: dead, addr: '{dead}'}}, {{name: n, addr: '{echo}'}}]}}
+- name: announced
+  addr: '127.0.0.1:0'
+  metadata: {{proxyProtocol: 1}}
+  admission: a
+  handler: {{type: http}}
+chains: [{{name: c, hops: [{{name: h, nodes: [{{name: n, addr: '{node}'}}]}}]}}]
+admissions: [{{name: a, plugin: {{type: http, addr: 'http://{behind}/'}}}}]
+",
+        echo = echo.addr(),
+        dead = drawspan_testkit::unused_addr(),
+        node = through.addr("service-0").await,
+        behind = behind.addr()
+    );
+    let mut gateway = Gateway::start(&yaml).await;
+    for service in ["service-0", "chained"] {
+        assert_eq!(echoed(gateway.addr(service).await).await, b"hello", "{service}");
+    }
+    // The first finds out that the first target is dead, the next one is sent to the second.
+    let fails_over = gateway.addr("fails-over").await;
+    assert_eq!(echoed(fails_over).await, b"");
+    assert_eq!(echoed(fails_over).await, b"hello");
+
+    let announced = gateway.addr("announced").await;
+    let request = format!("PROXY TCP4 192.0.2.7 127.0.0.1 1234 80\r\nCONNECT {} HTTP/1.1\r\n\r\n", echo.addr());
+    let mut client = tokio::net::TcpStream::connect(announced).await.unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    client.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    assert_eq!(behind.calls().pop().unwrap().body["addr"], "192.0.2.7:1234");
+}
+
+/// What comes back from a connection that sends `hello` and ends.
+async fn echoed(addr: std::net::SocketAddr) -> Vec<u8> {
+    let mut client = tokio::net::TcpStream::connect(addr).await.unwrap();
+    // A forwarder that has no target may have closed it already.
+    let _ = client.write_all(b"hello").await;
+    let _ = client.shutdown().await;
+    let mut back = Vec::new();
+    let _ = client.read_to_end(&mut back).await;
+    back
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_implemented_is_refused_and_not_left_out() {
+    for (service, what) in [
+        ("handler: {type: file}", "handler type `file`"),
+        ("handler: {type: http}, listener: {type: ws}", "listener type `ws`"),
+        ("handler: {type: http, metadata: {sniffing: true}}", "`sniffing`"),
+        ("handler: {type: http}, metadata: {interface: lo}", "`interface` or `so_mark`"),
+    ] {
+        let dir = Dir::new();
+        dir.write("gateway.yaml", &format!("services: [{{name: s, addr: '127.0.0.1:0', {service}}}]"));
+        let finished = drawspan_testkit::run(dir.path(), &["check", "-C", "gateway.yaml"]).await;
+        assert_eq!(finished.code, Some(2), "{service}: {}", finished.stderr);
+        assert!(finished.stderr.contains(&format!("{what} is not implemented")), "{service}: {}", finished.stderr);
+    }
 }

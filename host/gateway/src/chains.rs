@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use drawspan_config::{
-    ChainGroup, ChainHop, Config, ConnectorKind, Credentials, Diagnostic, Dialer, HopKind, HopNodes, NodeAddr, Place,
-    decode_node,
+    ChainGroup, ChainHop, Config, ConnectorKind, Credentials, Diagnostic, Dialer, HopKind, HopNodes, NodeAddr,
+    NodeNetwork, Place, decode_node,
 };
 use drawspan_proxy::connector::{self, Connector};
 use drawspan_proxy::dialer::{self, Dialer as ProxyDialer};
 use drawspan_proxy::router::{self, Chain, FailFilter, Hop, Node, NodeHop, PluginHop, Route, Rule, Selector};
 use drawspan_wire::http1::HostPort;
+use drawspan_wire::proxy_protocol::Version;
 use drawspan_wit::{Module, boxed};
 
 use crate::modules::Modules;
@@ -107,6 +108,14 @@ pub(crate) fn node_hop(name: String, hop: &HopNodes, modules: &Modules) -> Resul
     Ok(NodeHop { name, bypass: modules.bypass(&hop.bypasses), nodes: nodes.collect::<Result<_, _>>()?, selector })
 }
 
+/// What a PROXY header is written as.
+pub(crate) fn proxy_version(version: drawspan_config::ProxyVersion) -> Version {
+    match version {
+        drawspan_config::ProxyVersion::V1 => Version::V1,
+        drawspan_config::ProxyVersion::V2 => Version::V2,
+    }
+}
+
 fn selector(selector: &drawspan_config::Selector) -> (Selector, FailFilter) {
     let strategy = match selector.strategy {
         drawspan_config::Strategy::Round => router::Strategy::Round,
@@ -125,8 +134,8 @@ fn proxy_node(node: &drawspan_config::Node, fails: FailFilter, modules: &Modules
         NodeAddr::Unix(path) => router::NodeAddr::Unix(path.clone()),
     };
     let refuse = |what: &str| Err(Diagnostic::error(place, format!("{what} of a node is not implemented")));
-    if node.proxy_protocol.is_some() {
-        return refuse("`proxyProtocol`");
+    if node.network == Some(NodeNetwork::Udp) {
+        return refuse("`network: udp`");
     }
     if node.egress.mark.is_some() || !node.egress.interfaces.is_empty() {
         return refuse("`interface` or `sockopts`");
@@ -157,6 +166,7 @@ fn proxy_node(node: &drawspan_config::Node, fails: FailFilter, modules: &Modules
     made.priority = node.matcher.as_ref().map_or(0, |matcher| i64::from(matcher.priority.max(0)));
     made.weight = node.weight;
     made.backup = node.backup;
+    made.proxy_protocol = node.proxy_protocol.map(proxy_version);
     made.fail_filter = FailFilter {
         max_fails: node.max_fails.unwrap_or(fails.max_fails),
         fail_timeout: node.fail_timeout.unwrap_or(fails.fail_timeout),

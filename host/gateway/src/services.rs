@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use drawspan_config::{
-    At, Config, Diagnostic, Handler, HandlerKind, HttpHandler, LimiterScope, ListenerKind, ProbeResist, Record,
-    Service, Socks5Handler,
+    At, Config, Diagnostic, ForwarderHop, Handler, HandlerKind, HttpHandler, LimiterScope, ListenerKind, ProbeResist,
+    Record, Service, Socks5Handler,
 };
 use drawspan_modules::{AnyOf, Authenticator, Recorder, UserTable};
-use drawspan_proxy::handler::{self, Auto, HandlerParts, HandlerRecorder, Socks4, Socks5, Socks5Settings, http};
-use drawspan_proxy::router::{HashSource, Router};
+use drawspan_proxy::handler::{
+    self, Auto, Forward, HandlerParts, HandlerRecorder, Socks4, Socks5, Socks5Settings, http,
+};
+use drawspan_proxy::router::{HashSource, Hop, Router};
 use drawspan_proxy::{ClientCounters, ClientReporter, Layer, Reports, ServiceReporter, ServiceScope, Shaper};
 use drawspan_wire::http1::HostPort;
 use drawspan_wit::boxed;
 use tokio_util::task::TaskTracker;
 
-use crate::chains::Chains;
+use crate::chains::{Chains, node_hop, proxy_version};
 use crate::modules::{Modules, unimplemented};
 use crate::tls;
 
@@ -97,10 +99,29 @@ impl Objects {
                 socks5_handler(of, socks, parts)?,
                 read_timeout,
             )),
-            HandlerKind::Forward(_) => return Err(unimplemented(&of.name, "a handler that forwards")),
+            HandlerKind::Forward(forward) => {
+                let version = forward.proxy_protocol.map(proxy_version);
+                let forward = Forward::new(parts, self.targets(of)?, version, of.handler.idle_timeout);
+                handler::Handler::Forward(forward)
+            }
             HandlerKind::File(_) => return Err(unimplemented(&of.name, "handler type `file`")),
             HandlerKind::Metrics(_) => return Err(unimplemented(&of.name, "handler type `metrics`")),
         })
+    }
+
+    /// What a handler forwards to.
+    fn targets(&self, of: &Service) -> Result<Arc<Hop>, Diagnostic> {
+        // The config was checked: a forwarder is there, and so is a hop that it names.
+        match of.forwarder.as_ref().map(|forwarder| &forwarder.hop) {
+            Some(ForwarderHop::Targets(nodes)) => {
+                Ok(Arc::new(Hop::Nodes(node_hop(of.name.value.clone(), nodes, &self.modules)?)))
+            }
+            Some(ForwarderHop::Named(name)) => {
+                let missing = || Diagnostic::error(&name.place, format!("there is no hop `{}`", name.value));
+                self.chains.hops.get(&name.value).cloned().ok_or_else(missing)
+            }
+            None => Err(Diagnostic::error(&of.name.place, "a handler that forwards needs a `forwarder`")),
+        }
     }
 
     fn parts(&self, of: &Service) -> HandlerParts {

@@ -12,12 +12,14 @@ use crate::listener::{AcceptError, BindError};
 use crate::{ClientCounters, Conn, DialError, Router, Shaper};
 
 mod auto;
+mod forward;
 pub mod http;
 mod record;
 mod session;
 mod socks;
 
 pub use auto::Auto;
+pub use forward::Forward;
 pub use record::HandlerRecorder;
 pub use socks::{Socks4, Socks5, Socks5Settings};
 
@@ -31,6 +33,8 @@ pub enum Handler {
     Socks5(Socks5),
     /// All three at one port.
     Auto(Auto),
+    /// To targets of the config.
+    Forward(Forward),
 }
 
 impl Handler {
@@ -47,6 +51,7 @@ impl Handler {
             Self::Socks4(socks) => socks.handle(conn, drain).await,
             Self::Socks5(socks) => socks.handle(conn, drain).await,
             Self::Auto(auto) => auto.handle(conn, drain).await,
+            Self::Forward(forward) => forward.handle(conn, drain).await,
         }
     }
 }

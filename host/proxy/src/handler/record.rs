@@ -20,6 +20,8 @@ pub struct HandlerRecorder {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Record {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) node: String,
     service: String,
     pub(crate) network: &'static str,
     remote: String,
@@ -76,6 +78,7 @@ pub(crate) struct Message {
 impl Record {
     pub(crate) fn new(info: &ConnInfo, network: &'static str) -> Self {
         Self {
+            node: String::new(),
             service: info.service.to_string(),
             network,
             remote: info.client.to_string(),

@@ -190,7 +190,7 @@ impl<'h> Session<'h> {
 }
 
 impl Asked {
-    fn note(&self, record: &mut Record) {
+    pub(crate) fn note(&self, record: &mut Record) {
         record.host = self.target.to_string();
         // The claimed name until the authenticator has said another.
         record.client_id = match self.client_id.known() {

@@ -7,9 +7,9 @@ use drawspan_wire::http1::HostPort;
 use tokio::time::Instant;
 
 use super::hop::{Hop, Leg};
-use super::marker::{FailFilter, Marker};
+use super::marker::{Attempt, FailFilter, Marker};
 use super::names::resolve;
-use super::node::{Node, NodeAddr};
+use super::node::{Node, NodeAddr, proxy_header};
 use super::selector::{Candidate, Selector};
 use super::{Association, DialReason, Upstream};
 use crate::Direct;
@@ -88,16 +88,15 @@ impl Route {
         deadline: Instant,
     ) -> Result<Upstream, DialReason> {
         let way = self.choose(leg).await?;
-        let outcome = async {
-            let Reached { last, mut route } = way.reach(leg, direct, deadline).await?;
-            let conn = match last {
-                None => Buffered::new(direct.connect(leg.address, deadline).await?),
-                Some((conn, node)) => ask(node, conn, leg.address).await?,
-            };
-            route.push_str(&leg.address.to_string());
-            Ok(Upstream { conn, route })
+        let attempt = way.chain.map(|chain| Attempt::of(&chain.marker));
+        let Reached { last, mut route } = way.reach(leg, direct, deadline).await?;
+        let conn = match last {
+            None => Buffered::new(direct.connect(leg.address, deadline).await?),
+            Some((conn, node)) => ask(node, conn, leg.address).await?,
         };
-        way.mark(outcome.await)
+        attempt.map(Attempt::succeeded);
+        route.push_str(&leg.address.to_string());
+        Ok(Upstream { conn, route })
     }
 
     /// A way for datagrams along the route.
@@ -108,15 +107,14 @@ impl Route {
         deadline: Instant,
     ) -> Result<Association, DialReason> {
         let way = self.choose(leg).await?;
-        let outcome = async {
-            let Reached { last, route } = way.reach(leg, direct, deadline).await?;
-            let datagrams = match last {
-                None => direct.associate()?,
-                Some((conn, node)) => node.connector.associate(conn).await.map_err(|error| failed(node, error))?,
-            };
-            Ok(Association { datagrams, route })
+        let attempt = way.chain.map(|chain| Attempt::of(&chain.marker));
+        let Reached { last, route } = way.reach(leg, direct, deadline).await?;
+        let datagrams = match last {
+            None => direct.associate()?,
+            Some((conn, node)) => node.connector.associate(conn).await.map_err(|error| failed(node, error))?,
         };
-        way.mark(outcome.await)
+        attempt.map(Attempt::succeeded);
+        Ok(Association { datagrams, route })
     }
 
     /// The nodes that a request goes through.
@@ -153,30 +151,15 @@ struct Reached<'w> {
 
 impl Way<'_> {
     async fn reach(&self, leg: Leg<'_>, direct: &Direct, deadline: Instant) -> Result<Reached<'_>, DialReason> {
-        let client = Some(leg.wanted.client);
         let mut last: Option<(Buffered, &Node)> = None;
         let mut route = String::new();
         for node in &self.nodes {
-            let outcome = reach(last, node, client, direct, deadline).await;
-            match &outcome {
-                Ok(_) => node.marker.succeeded(),
-                Err(_) => node.marker.failed(),
-            }
-            last = Some((outcome?, node));
+            let attempt = Attempt::of(&node.marker);
+            last = Some((reach(last, node, leg, direct, deadline).await?, node));
+            attempt.succeeded();
             route.push_str(&format!("{node} > "));
         }
         Ok(Reached { last, route })
-    }
-
-    /// What became of it counts for the chain.
-    fn mark<T>(&self, outcome: Result<T, DialReason>) -> Result<T, DialReason> {
-        if let Some(chain) = self.chain {
-            match &outcome {
-                Ok(_) => chain.marker.succeeded(),
-                Err(_) => chain.marker.failed(),
-            }
-        }
-        outcome
     }
 }
 
@@ -184,11 +167,11 @@ impl Way<'_> {
 async fn reach(
     before: Option<(Buffered, &Node)>,
     node: &Node,
-    client: Option<&ClientId>,
+    leg: Leg<'_>,
     direct: &Direct,
     deadline: Instant,
 ) -> Result<Buffered, DialReason> {
-    let addr = node_addr(node, client).await?;
+    let addr = node_addr(node, Some(leg.wanted.client)).await?;
     let conn = match (before, &addr) {
         (None, addr) => {
             Buffered::new(node.dialer.dial(direct, addr, deadline).await.map_err(|reason| failed(node, reason))?)
@@ -198,6 +181,10 @@ async fn reach(
             return Err(failed(node, "a unix socket can't be reached through another node"));
         }
     };
+    if let Some(version) = node.proxy_protocol {
+        let header = proxy_header(version, leg.wanted.info);
+        conn.stream.write_all(&header).await.map_err(|error| failed(node, error))?;
+    }
     node.dialer.handshake(conn).await.map_err(|error| failed(node, error))
 }
 

@@ -51,12 +51,17 @@ pub(crate) struct Leg<'a> {
     pub(crate) address: &'a HostPort,
     /// What the hash strategy goes by.
     pub(crate) key: &'a str,
+    /// It is a forwarder that asks: nothing is known of the target, which is what is being looked for.
+    pub(crate) is_forwarded: bool,
 }
 
 impl Leg<'_> {
     /// What modules are told of the target: the resolved address, and the name that the client used (GOST reference,
     /// modules 2.3, 2.4).
     fn target(self) -> Target {
+        if self.is_forwarded {
+            return Target::default();
+        }
         Target {
             network: self.wanted.network.to_owned(),
             address: self.address.to_string(),
@@ -83,7 +88,10 @@ impl PluginHop {
     async fn select(&self, leg: Leg<'_>) -> Result<Option<Arc<Node>>, DialReason> {
         let failed = |reason: String| DialReason::Hop { hop: self.name.clone(), reason };
         let (target, wanted) = (leg.target(), leg.wanted);
-        let reply = self.plugin.select(Some(&target), Some(wanted.client), Some(&wanted.info.client)).await;
+        let reply = self
+            .plugin
+            .select((!leg.is_forwarded).then_some(&target), Some(wanted.client), Some(&wanted.info.client))
+            .await;
         let Some(json) = reply.map_err(|error| failed(error.to_string()))? else { return Ok(None) };
         // Not the reason with the text: a node has passwords in it.
         let node =
@@ -99,8 +107,8 @@ impl NodeHop {
         if judge(self.bypass.as_ref(), client, &target).await.map_err(|()| self.unjudged())? {
             return Ok(None);
         }
-        let facts =
-            Facts { info: leg.wanted.info, host: &leg.wanted.target.host, protocol: None, method: None, path: None };
+        let host = (!leg.is_forwarded).then_some(leg.wanted.target.host.as_str());
+        let facts = Facts { info: leg.wanted.info, host, protocol: None, method: None, path: None };
         let (mut candidates, mut unjudged) = (Vec::new(), false);
         for node in &self.nodes {
             match judge(node.bypass.as_ref(), client, &target).await {

@@ -55,3 +55,26 @@ impl Marker {
         self.start + Duration::from_nanos(self.last.load(Relaxed))
     }
 }
+
+/// An attempt that counts as failed unless it is said to have succeeded: also when its time is over and it is dropped.
+pub(crate) struct Attempt<'m>(Option<&'m Marker>);
+
+impl<'m> Attempt<'m> {
+    pub(crate) fn of(marker: &'m Marker) -> Self {
+        Self(Some(marker))
+    }
+
+    pub(crate) fn succeeded(mut self) {
+        if let Some(marker) = self.0.take() {
+            marker.succeeded();
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some(marker) = self.0 {
+            marker.failed();
+        }
+    }
+}

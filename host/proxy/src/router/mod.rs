@@ -2,6 +2,7 @@
 
 mod associate;
 mod chain;
+mod forward;
 mod hop;
 mod marker;
 mod names;
@@ -25,6 +26,7 @@ pub use self::associate::Association;
 pub use self::chain::{Chain, ChainGroup, Route};
 pub use self::hop::{DecodeNode, Hop, NodeHop, PluginHop};
 pub use self::marker::FailFilter;
+pub(crate) use self::node::proxy_header;
 pub use self::node::{Node, NodeAddr};
 pub use self::rule::Rule;
 pub use self::selector::{Selector, Strategy};
@@ -164,6 +166,9 @@ pub enum DialReason {
     /// There is no socket for datagrams.
     #[error("can't open a UDP socket: {0}")]
     Udp(#[source] io::Error),
+    /// A forwarder has no target for the connection.
+    #[error("there is no target for it")]
+    NoNode,
     /// [`Router::dial_timeout`] is over.
     #[error("timed out")]
     TimedOut,
@@ -219,7 +224,7 @@ impl Router {
         let (hosts, resolver) = (self.hosts.as_ref(), self.resolver.as_ref());
         let address = resolve(hosts, resolver, wanted.target, Some(wanted.client)).await?;
         let key = self.key(wanted);
-        let leg = Leg { wanted, address: &address, key: &key };
+        let leg = Leg { wanted, address: &address, key: &key, is_forwarded: false };
         self.route.connect(leg, &self.direct, deadline).await
     }
 

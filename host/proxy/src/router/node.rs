@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use drawspan_modules::{Bypass, Hosts, Resolver};
+use drawspan_modules::{Addr, Bypass, ConnInfo, Hosts, Resolver};
 use drawspan_wire::http1::HostPort;
+use drawspan_wire::proxy_protocol::{self, Addresses, Version};
 
 use super::marker::{FailFilter, Marker};
 use super::rule::Rule;
@@ -36,6 +37,8 @@ pub struct Node {
     pub weight: u32,
     /// Only for when no other is left.
     pub backup: bool,
+    /// The PROXY header that it is sent, in front of everything.
+    pub proxy_protocol: Option<Version>,
     /// When it counts as failed.
     pub fail_filter: FailFilter,
     /// What happened to it lately.
@@ -67,10 +70,20 @@ impl Node {
             priority: 0,
             weight: 1,
             backup: false,
+            proxy_protocol: None,
             fail_filter: FailFilter::default(),
             marker: Marker::default(),
         }
     }
+}
+
+/// A PROXY header that tells of a client's connection.
+pub(crate) fn proxy_header(version: Version, info: &ConnInfo) -> Vec<u8> {
+    let addresses = match (&info.client, &info.local) {
+        (Addr::Inet(source), Addr::Inet(destination)) => Some(Addresses { source: *source, destination: *destination }),
+        _ => None,
+    };
+    proxy_protocol::encode(version, addresses)
 }
 
 impl fmt::Display for NodeAddr {

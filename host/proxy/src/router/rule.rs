@@ -47,7 +47,7 @@ pub enum Rule {
 pub(crate) struct Facts<'a> {
     pub(crate) info: &'a ConnInfo,
     /// Without port.
-    pub(crate) host: &'a str,
+    pub(crate) host: Option<&'a str>,
     /// As sniffed.
     pub(crate) protocol: Option<&'a str>,
     pub(crate) method: Option<&'a str>,
@@ -57,7 +57,6 @@ pub(crate) struct Facts<'a> {
 impl Rule {
     pub(crate) fn matches<'a>(&'a self, facts: Facts<'a>) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
         Box::pin(async move {
-            let host = facts.host.to_ascii_lowercase();
             match self {
                 Self::All(rules) => {
                     for rule in rules {
@@ -77,20 +76,24 @@ impl Rule {
                 }
                 Self::Not(rule) => !rule.matches(facts).await,
                 Self::ClientIp(net) => facts.info.client.ip().is_some_and(|ip| net.contains(&ip)),
-                Self::Host { name, subdomains } => match host.strip_suffix(name.as_str()) {
-                    Some("") => true,
-                    Some(below) => *subdomains && below.ends_with('.'),
-                    None => false,
-                },
-                Self::HostRegexp(regex) => regex.is_match(facts.host),
+                Self::Host { name, subdomains } => {
+                    let host = facts.host.map(str::to_ascii_lowercase);
+                    match host.as_ref().and_then(|host| host.strip_suffix(name.as_str())) {
+                        Some("") => true,
+                        Some(below) => *subdomains && below.ends_with('.'),
+                        None => false,
+                    }
+                }
+                Self::HostRegexp(regex) => facts.host.is_some_and(|host| regex.is_match(host)),
                 Self::Protocol(protocol) => facts.protocol == Some(protocol),
                 Self::Method(method) => facts.method == Some(method),
                 Self::Path(path) => facts.path == Some(path),
                 Self::PathPrefix(prefix) => facts.path.is_some_and(|path| path.starts_with(prefix.as_str())),
                 Self::PathRegexp(regex) => facts.path.is_some_and(|path| regex.is_match(path)),
                 Self::Bypass(bypass) => {
-                    let target =
-                        Target { network: "tcp".to_owned(), address: facts.host.to_owned(), ..Target::default() };
+                    let Some(host) = facts.host else { return false };
+                    let (network, address) = ("tcp".to_owned(), host.to_owned());
+                    let target = Target { network, address, ..Target::default() };
                     !bypass.contains(None, None, &target).await
                 }
                 Self::Admission(admission) => admission.admits(facts.info, "ip").await,
@@ -107,7 +110,8 @@ mod tests {
     async fn what_is_known_is_compared_and_what_is_not_does_not_match() {
         let client: std::net::SocketAddr = "10.1.2.3:4".parse().unwrap();
         let info = ConnInfo { service: "s".into(), sid: "".into(), client: client.into(), local: client.into() };
-        let facts = Facts { info: &info, host: "A.Example.com", protocol: None, method: None, path: Some("/a/b") };
+        let facts =
+            Facts { info: &info, host: Some("A.Example.com"), protocol: None, method: None, path: Some("/a/b") };
         let host = |name: &str, subdomains| Rule::Host { name: name.to_owned(), subdomains };
         let regex = |text| Regex::new(text).unwrap();
         for (rule, expected) in [
