@@ -32,7 +32,7 @@ impl Routed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_leads_through_http_socks_and_tls() {
+async fn a_chain_leads_through_every_connector_and_dialer() {
     let dir = Dir::new();
     let behind = "
 - {name: http, addr: '127.0.0.1:0', handler: {type: http, auth: {username: u, password: p}}}
@@ -40,6 +40,8 @@ async fn a_chain_leads_through_http_socks_and_tls() {
 - {name: socks4, addr: '127.0.0.1:0', handler: {type: socks4}}
 - {name: auto, addr: '127.0.0.1:0', handler: {type: auto}}
 - {name: tls, addr: '127.0.0.1:0', handler: {type: http}, listener: {type: tls}}
+- {name: ws, addr: '127.0.0.1:0', handler: {type: http}, listener: {type: ws}}
+- {name: wss, addr: '127.0.0.1:0', handler: {type: socks5}, listener: {type: wss, metadata: {path: /x}}}
 - {name: unix, addr: node.sock, handler: {type: http}, listener: {type: unix}}
 ";
     let path = dir.path().join("node.sock").display().to_string();
@@ -52,6 +54,8 @@ async fn a_chain_leads_through_http_socks_and_tls() {
         ("http", "{type: http, auth: {username: u, password: p}}", "{type: tcp}"),
         ("socks5", "{type: socks5, auth: {username: u, password: p}}", "{type: tcp}"),
         ("socks4", "{type: socks4}", "{type: tcp}"),
+        ("ws", "{type: http}", "{type: ws}"),
+        ("wss", "{type: socks5}", "{type: wss, metadata: {path: /x, keepalive: true}}"),
         ("auto", "{type: socks5}", "{type: tcp}"),
     ] {
         let addr = nodes.addr(service).await;
@@ -330,7 +334,10 @@ async fn echoed(addr: std::net::SocketAddr) -> Vec<u8> {
 async fn what_is_not_implemented_is_refused_and_not_left_out() {
     for (service, what) in [
         ("handler: {type: file}", "handler type `file`"),
-        ("handler: {type: http}, listener: {type: ws}", "listener type `ws`"),
+        (
+            "handler: {type: tcp}, listener: {type: udp}, forwarder: {nodes: [{name: n, addr: 'a:1'}]}",
+            "listener type `udp`",
+        ),
         ("handler: {type: http, metadata: {sniffing: true}}", "`sniffing`"),
         ("handler: {type: http}, metadata: {interface: lo}", "`interface` or `so_mark`"),
     ] {

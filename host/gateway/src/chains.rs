@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use drawspan_config::{
     ChainGroup, ChainHop, Config, ConnectorKind, Credentials, Diagnostic, Dialer, HopKind, HopNodes, NodeAddr,
-    NodeNetwork, Place, decode_node,
+    NodeNetwork, Place, WsDialer, decode_node,
 };
+use drawspan_proxy::WsClient;
 use drawspan_proxy::connector::{self, Connector};
-use drawspan_proxy::dialer::{self, Dialer as ProxyDialer};
+use drawspan_proxy::dialer::{Dialer as ProxyDialer, Layered};
 use drawspan_proxy::router::{self, Chain, FailFilter, Hop, Node, NodeHop, PluginHop, Route, Rule, Selector};
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::proxy_protocol::Version;
@@ -157,7 +158,8 @@ fn proxy_node(node: &drawspan_config::Node, fails: FailFilter, modules: &Modules
         )),
         (None, None) => None,
     };
-    let mut made = Node::new(addr, proxy_connector(&node.connector, place)?, proxy_dialer(&node.dialer, place)?);
+    let dialer = proxy_dialer(&node.dialer, &addr, place)?;
+    let mut made = Node::new(addr, proxy_connector(&node.connector, place)?, dialer);
     made.name = node.name.clone();
     made.bypass = modules.bypass(&node.bypasses);
     made.hosts = node.hosts.as_ref().and_then(|name| modules.hosts.get(&name.value).cloned());
@@ -210,17 +212,36 @@ fn proxy_connector(from: &drawspan_config::Connector, place: &Place) -> Result<C
     })
 }
 
-fn proxy_dialer(from: &Dialer, place: &Place) -> Result<ProxyDialer, Diagnostic> {
+fn proxy_dialer(from: &Dialer, addr: &router::NodeAddr, place: &Place) -> Result<ProxyDialer, Diagnostic> {
     let missing = |what: &str| Err(Diagnostic::error(place, format!("dialer type `{what}` is not implemented")));
     match from {
         Dialer::Tcp | Dialer::Unix => Ok(ProxyDialer::Tcp),
-        Dialer::Tls { tls, handshake_timeout } => {
-            Ok(ProxyDialer::Tls(dialer::Tls { client: client(tls, place)?, handshake_timeout: *handshake_timeout }))
-        }
+        Dialer::Tls { tls, handshake_timeout } => Ok(ProxyDialer::Layered(Layered {
+            tls: Some(client(tls, place)?),
+            ws: None,
+            handshake_timeout: *handshake_timeout,
+        })),
+        Dialer::Ws(ws) => Ok(ProxyDialer::Layered(Layered {
+            tls: None,
+            ws: Some(websocket(ws, addr)),
+            handshake_timeout: ws.handshake_timeout,
+        })),
+        Dialer::Wss(ws, tls) => Ok(ProxyDialer::Layered(Layered {
+            tls: Some(client(tls, place)?),
+            ws: Some(websocket(ws, addr)),
+            handshake_timeout: ws.handshake_timeout,
+        })),
         Dialer::Udp => missing("udp"),
-        Dialer::Ws(_) => missing("ws"),
-        Dialer::Wss(..) => missing("wss"),
         Dialer::Direct => missing("direct"),
+    }
+}
+
+fn websocket(ws: &WsDialer, addr: &router::NodeAddr) -> WsClient {
+    WsClient {
+        host: ws.host.clone().unwrap_or_else(|| addr.to_string()),
+        path: ws.path.clone(),
+        headers: ws.header.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
+        ping: ws.ping,
     }
 }
 

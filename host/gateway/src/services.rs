@@ -11,7 +11,7 @@ use drawspan_proxy::handler::{
     self, Auto, Forward, HandlerParts, HandlerRecorder, Socks4, Socks5, Socks5Settings, http,
 };
 use drawspan_proxy::router::{HashSource, Hop, Router};
-use drawspan_proxy::{ClientCounters, ClientReporter, Layer, Reports, ServiceReporter, ServiceScope, Shaper};
+use drawspan_proxy::{ClientCounters, ClientReporter, Layer, Reports, ServiceReporter, ServiceScope, Shaper, WsServer};
 use drawspan_wire::http1::HostPort;
 use drawspan_wit::boxed;
 use tokio_util::task::TaskTracker;
@@ -64,9 +64,16 @@ impl Objects {
             Some(LimiterScope::Service) => ServiceScope::Service,
             Some(LimiterScope::Connection) => ServiceScope::Connection,
         };
-        let layer = match &of.listener.tls {
-            Some(settings) => Layer::Tls(tls::server(settings, &of.name)?),
-            None => Layer::Plain,
+        let tls = of.listener.tls.as_ref().map(|settings| tls::server(settings, &of.name)).transpose()?;
+        let mut handshake_timeout = of.handler.read_timeout;
+        let layer = match (&of.listener.kind, tls) {
+            (ListenerKind::Ws(ws) | ListenerKind::Wss(ws), tls) => {
+                handshake_timeout = ws.handshake_timeout.unwrap_or(handshake_timeout);
+                let (path, headers) = (ws.path.clone(), ws.header.clone());
+                Layer::Ws(WsServer { path, headers, head_timeout: ws.read_header_timeout }, tls)
+            }
+            (_, Some(tls)) => Layer::Tls(tls),
+            (_, None) => Layer::Plain,
         };
         let by_name = |name: &Option<At<String>>| name.as_ref().map(|name| name.value.clone());
         let clients = client_reporter.as_ref().map(|reporter| Arc::clone(&reporter.clients));
@@ -80,7 +87,7 @@ impl Objects {
             client_recorder: self.recorder(of, Record::ClientAddress),
             counters: reporter.as_ref().and_then(|reporter| reporter.counters.clone()),
             layer,
-            handshake_timeout: of.handler.read_timeout,
+            handshake_timeout,
             handler: self.handler(of, clients)?,
         };
         Ok(Made { service, reporter, client_reporter })
@@ -93,12 +100,12 @@ impl Objects {
             HandlerKind::Http(http) => handler::Handler::Http(http_handler(&of.handler, http, parts)?),
             HandlerKind::Socks4 => handler::Handler::Socks4(Socks4::new(parts, read_timeout)),
             HandlerKind::Socks5(socks) => handler::Handler::Socks5(socks5_handler(of, socks, parts)?),
-            HandlerKind::Auto(http, socks) => handler::Handler::Auto(Auto::new(
+            HandlerKind::Auto(http, socks) => handler::Handler::Auto(Box::new(Auto::new(
                 http_handler(&of.handler, http, parts.clone())?,
                 Socks4::new(parts.clone(), read_timeout),
                 socks5_handler(of, socks, parts)?,
                 read_timeout,
-            )),
+            ))),
             HandlerKind::Forward(forward) => {
                 let version = forward.proxy_protocol.map(proxy_version);
                 let forward = Forward::new(parts, self.targets(of)?, version, of.handler.idle_timeout);
@@ -191,8 +198,6 @@ pub(crate) fn refuse_unimplemented(of: &Service) -> Result<(), Diagnostic> {
         (of.egress.mark.is_some() || !of.egress.interfaces.is_empty(), "`interface` or `so_mark`"),
         (!metadata.labels.is_empty(), "`labels`"),
         (matches!(listener.kind, ListenerKind::Udp(_)), "listener type `udp`"),
-        (matches!(listener.kind, ListenerKind::Ws(_)), "listener type `ws`"),
-        (matches!(listener.kind, ListenerKind::Wss(_)), "listener type `wss`"),
     ];
     match is_missing.into_iter().find(|(is_missing, _)| *is_missing) {
         Some((_, what)) => return Err(unimplemented(&of.name, what)),

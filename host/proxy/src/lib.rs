@@ -15,6 +15,7 @@ pub mod router;
 mod service;
 mod shaper;
 pub mod tls;
+mod websocket;
 
 pub use conn::Conn;
 pub use direct::Direct;
@@ -22,3 +23,4 @@ pub use observe::{ClientCounters, ClientReporter, Reports, ServiceReporter};
 pub use router::{DialError, DialReason, Router, Upstream, Wanted};
 pub use service::{Layer, Service};
 pub use shaper::{LimitSource, ServiceScope, Shaper};
+pub use websocket::{WsClient, WsServer};

@@ -14,7 +14,7 @@ use crate::handler::{Handler, HandlerError};
 use crate::listener::Accepted;
 use crate::net::{Buffered, Counters};
 use crate::tls::TlsServer;
-use crate::{Conn, Shaper};
+use crate::{Conn, Shaper, WsServer};
 
 /// For a PROXY header to arrive, as in GOST.
 const PROXY_TIME: Duration = Duration::from_secs(10);
@@ -51,6 +51,20 @@ pub enum Layer {
     Plain,
     /// TLS.
     Tls(TlsServer),
+    /// A websocket, over TLS or not.
+    Ws(WsServer, Option<TlsServer>),
+}
+
+impl Layer {
+    async fn accept(&self, conn: Buffered) -> io::Result<Buffered> {
+        let stream = match self {
+            Self::Plain => return Ok(conn),
+            Self::Tls(tls) => tls.accept(conn).await?,
+            Self::Ws(ws, None) => ws.accept(conn).await?,
+            Self::Ws(ws, Some(tls)) => ws.accept(Buffered::new(tls.accept(conn).await?)).await?,
+        };
+        Ok(Buffered::new(stream))
+    }
 }
 
 /// A service's current connection.
@@ -127,13 +141,8 @@ impl Service {
             }
             None => None,
         };
-        let stream = match &self.layer {
-            Layer::Plain => conn,
-            Layer::Tls(tls) => {
-                let shaken = timeout(self.handshake_timeout, tls.accept(conn)).await;
-                Buffered::new(shaken.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?)
-            }
-        };
+        let shaken = timeout(self.handshake_timeout, self.layer.accept(conn)).await;
+        let stream = shaken.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
         if let Some(recorder) = &self.client_recorder
             && let Err(error) = recorder.write(info.client.host().into_bytes()).await
         {

@@ -5,25 +5,39 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::Direct;
 use crate::net::{Buffered, Stream};
 use crate::router::{DialReason, NodeAddr};
 use crate::tls::TlsClient;
+use crate::{Direct, WsClient};
 
 /// A transport to a node.
 pub enum Dialer {
     /// Plain TCP, or a unix socket if the address is one.
     Tcp,
-    /// TLS over that.
-    Tls(Tls),
+    /// A protocol over that.
+    Layered(Layered),
 }
 
-/// A transport with a handshake.
-pub struct Tls {
-    /// How it is spoken.
-    pub client: TlsClient,
-    /// For the handshake; `None`: as long as the dial may take.
+/// A transport with handshakes.
+pub struct Layered {
+    /// First TLS, if there is any.
+    pub tls: Option<TlsClient>,
+    /// Then a websocket, if there is one.
+    pub ws: Option<WsClient>,
+    /// For both; `None`: as long as the dial may take.
     pub handshake_timeout: Option<Duration>,
+}
+
+impl Layered {
+    async fn handshake(&self, mut conn: Buffered) -> io::Result<Buffered> {
+        if let Some(tls) = &self.tls {
+            conn = Buffered::new(tls.connect(conn).await?);
+        }
+        if let Some(ws) = &self.ws {
+            conn = Buffered::new(ws.connect(conn).await?);
+        }
+        Ok(conn)
+    }
 }
 
 impl Dialer {
@@ -42,14 +56,13 @@ impl Dialer {
     pub(crate) async fn handshake(&self, conn: Buffered) -> io::Result<Buffered> {
         match self {
             Self::Tcp => Ok(conn),
-            Self::Tls(tls) => {
-                let shake = tls.client.connect(conn);
-                let stream = match tls.handshake_timeout {
-                    Some(limit) => timeout(limit, shake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
-                    None => shake.await,
-                };
-                stream.map(Buffered::new)
-            }
+            Self::Layered(layered) => match layered.handshake_timeout {
+                Some(limit) => {
+                    let shaken = timeout(limit, layered.handshake(conn)).await;
+                    shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                }
+                None => layered.handshake(conn).await,
+            },
         }
     }
 }

@@ -32,7 +32,7 @@ pub enum Handler {
     /// The SOCKS5 proxy.
     Socks5(Socks5),
     /// All three at one port.
-    Auto(Auto),
+    Auto(Box<Auto>),
     /// To targets of the config.
     Forward(Forward),
 }

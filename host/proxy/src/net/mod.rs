@@ -8,6 +8,7 @@ mod datagrams;
 mod limit;
 mod stream;
 mod traffic;
+mod websocket;
 
 pub(crate) use body::{BodyError, relay_body};
 pub(crate) use buffer::Buffer;
@@ -22,3 +23,4 @@ pub use stream::{Io, Layered, Stream};
 pub(crate) use stream::{KEEPALIVE, tune};
 pub(crate) use traffic::{Activity, Counted, Direction, Flow, Meters};
 pub use traffic::{Counters, Traffic};
+pub(crate) use websocket::Websocket;

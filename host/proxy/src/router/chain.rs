@@ -94,7 +94,9 @@ impl Route {
             None => Buffered::new(direct.connect(leg.address, deadline).await?),
             Some((conn, node)) => ask(node, conn, leg.address).await?,
         };
-        attempt.map(Attempt::succeeded);
+        if let Some(attempt) = attempt {
+            attempt.succeeded();
+        }
         route.push_str(&leg.address.to_string());
         Ok(Upstream { conn, route })
     }
@@ -113,7 +115,9 @@ impl Route {
             None => direct.associate()?,
             Some((conn, node)) => node.connector.associate(conn).await.map_err(|error| failed(node, error))?,
         };
-        attempt.map(Attempt::succeeded);
+        if let Some(attempt) = attempt {
+            attempt.succeeded();
+        }
         Ok(Association { datagrams, route })
     }
 
