@@ -199,9 +199,8 @@ pub(crate) fn refuse_unimplemented(of: &Service) -> Result<(), Diagnostic> {
         (!metadata.labels.is_empty(), "`labels`"),
         (matches!(listener.kind, ListenerKind::Udp(_)), "listener type `udp`"),
     ];
-    match is_missing.into_iter().find(|(is_missing, _)| *is_missing) {
-        Some((_, what)) => return Err(unimplemented(&of.name, what)),
-        None => {}
+    if let Some((_, what)) = is_missing.into_iter().find(|(is_missing, _)| *is_missing) {
+        return Err(unimplemented(&of.name, what));
     }
     match of.recorders.iter().find(|used| used.http_body.is_some()) {
         Some(used) => Err(unimplemented(&used.recorder, "`http.body`")),

@@ -186,3 +186,34 @@ async fn proxy_header(conn: &mut Buffered) -> Result<Option<Addresses>, HandlerE
         Err(_) => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::handler::{HandlerParts, http};
+
+    #[tokio::test]
+    async fn a_connection_costs_little_while_it_waits() {
+        let service = Service {
+            name: "s".into(),
+            accept_proxy: true,
+            admission: None,
+            conn_limiter: None,
+            rate_limiter: None,
+            shaper: None,
+            client_recorder: None,
+            counters: None,
+            layer: Layer::Plain,
+            handshake_timeout: Duration::from_secs(15),
+            handler: Handler::Http(http::Http::new(HandlerParts::default(), http::Settings::default())),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let local = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(local).await.unwrap();
+        let accepted = Accepted { stream: stream.into(), client: local.into(), local: local.into() };
+        let future = service.serve(accepted, "tcp", "".into(), CancellationToken::new());
+        assert!(size_of_val(&future) < 6 * 1024, "{} bytes", size_of_val(&future));
+    }
+}
