@@ -2,6 +2,7 @@
 
 use regex::{Regex, bytes};
 
+use super::Role;
 use crate::auther::{self, Credentials};
 use crate::decode::{Context, Item, Kind, Object, Unknown};
 use crate::{At, Secret, header};
@@ -67,9 +68,9 @@ pub enum MediaTypes {
 
 const MAX_SIZE: u64 = 1 << 20;
 
-/// Reads `http` of a node, and the old `auth` beside it.
-pub(super) fn decode(object: &mut Object<'_>, cx: &mut Context) -> Option<NodeHttp> {
-    let old_auth = object.take_guard("auth", cx);
+/// Reads `http` of a node, and for a target the old `auth` beside it.
+pub(super) fn decode(object: &mut Object<'_>, role: Role, cx: &mut Context) -> Option<NodeHttp> {
+    let old_auth = if role == Role::Target { object.take_guard("auth", cx) } else { None };
     let item = object.take("http");
     if old_auth.is_none() && item.is_none() {
         return None;
