@@ -84,9 +84,11 @@ pub(super) fn decode(object: &mut Object<'_>, role: Role, cx: &mut Context) -> O
         http.request_header = new.map(|item| header::secret(&item, cx)).unwrap_or_default();
         let response = object.take("responseHeader");
         http.response_header = response.map(|item| header::decode(&item, cx)).unwrap_or_default();
-        http.rewrite_url = rules(&mut object, ["rewriteURL", "rewrite"], url_rewrite, cx);
-        http.rewrite_response_body = rules(&mut object, ["rewriteResponseBody", "rewriteBody"], body_rewrite, cx);
-        http.rewrite_request_body = rules(&mut object, ["rewriteRequestBody", "rewriteRequestBody"], body_rewrite, cx);
+        let (old, new) = (object.take("rewrite"), object.take("rewriteURL"));
+        http.rewrite_url = rules(new.or(old), url_rewrite, cx);
+        let (old, new) = (object.take("rewriteBody"), object.take("rewriteResponseBody"));
+        http.rewrite_response_body = rules(new.or(old), body_rewrite, cx);
+        http.rewrite_request_body = rules(object.take("rewriteRequestBody"), body_rewrite, cx);
         auth = object.take_guard("auth", cx);
         object.finish(&["failCodes"], Unknown::Warn, cx);
     }
@@ -94,15 +96,8 @@ pub(super) fn decode(object: &mut Object<'_>, role: Role, cx: &mut Context) -> O
     Some(http)
 }
 
-/// The rules at the first of `keys`, else at the second, its old spelling.
-fn rules<T>(
-    object: &mut Object<'_>,
-    keys: [&'static str; 2],
-    read: fn(&Item<'_>, &mut Context) -> Option<T>,
-    cx: &mut Context,
-) -> Vec<T> {
-    let [new, old] = keys.map(|key| object.take(key));
-    let items = new.or(old).map(|item| item.elements(cx)).unwrap_or_default();
+fn rules<T>(list: Option<Item<'_>>, read: fn(&Item<'_>, &mut Context) -> Option<T>, cx: &mut Context) -> Vec<T> {
+    let items = list.map(|item| item.elements(cx)).unwrap_or_default();
     items.iter().filter_map(|item| read(item, cx)).collect()
 }
 
