@@ -153,7 +153,7 @@ pub(crate) fn decode(item: &Item<'_>, role: Role, inherited: &Inherited, cx: &mu
     let connector = connector::decode(connector_item.as_ref(), &host, cx);
     let dialer = dialer::decode(dialer_item.as_ref(), &host, cx);
     let matcher = object.take("matcher").and_then(|item| rule::decode(&item, cx));
-    let filter = filter(&mut object, cx);
+    let filter = filter(&mut object, role, cx);
     let node = Node {
         name: name.or(addr.as_ref().map(|addr| addr.to_string())).unwrap_or_default(),
         network: if is_unix { Some(NodeNetwork::Unix) } else { network },
@@ -167,7 +167,7 @@ pub(crate) fn decode(item: &Item<'_>, role: Role, inherited: &Inherited, cx: &mu
         proxy_protocol: network::proxy_version(&mut metadata, cx).or(inherited.proxy_protocol),
         filter: filter.filter(|_| matcher.is_none()),
         matcher,
-        http: http::decode(&mut object, cx).map(Box::new),
+        http: http::decode(&mut object, role, cx).map(Box::new),
         tls: node_tls,
         weight: metadata.integer("weight", 1..=1_000_000, cx).unwrap_or(1),
         backup: metadata.flag("backup", cx),
@@ -195,11 +195,11 @@ fn addr(item: &Item<'_>, is_unix: bool, port_optional: bool, cx: &mut Context) -
     })
 }
 
-/// `filter`, and the old spelling of its keys beside it.
-fn filter(object: &mut Object<'_>, cx: &mut Context) -> Option<NodeFilter> {
+/// `filter`, and for a target the old spelling of its keys beside it.
+fn filter(object: &mut Object<'_>, role: Role, cx: &mut Context) -> Option<NodeFilter> {
     let mut block = object.section("filter", cx);
     let mut filter = NodeFilter::default();
-    for object in [object, &mut block] {
+    for object in [(role == Role::Target).then_some(object), Some(&mut block)].into_iter().flatten() {
         let protocol = object.text("protocol", cx).map(|protocol| protocol.to_lowercase());
         filter.protocol = protocol.or(filter.protocol);
         let host = object.take("host").filter(|item| !item.node.value.is_zero());

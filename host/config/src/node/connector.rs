@@ -110,11 +110,10 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
         return Some(Connector { kind: ConnectorKind::Http(HttpConnector::default()), auth: None, timeout: None });
     };
     let mut object = Object::new(item, cx)?;
-    let Some(kind) = object.kind("connector", &TYPES, Type::Http, &OTHERS, cx) else {
-        // Nobody can say what the other keys mean.
-        return None;
-    };
+    let kind = object.kind("connector", &TYPES, Type::Http, &OTHERS, cx);
     let auth = object.take("auth").and_then(|item| credentials(&item, cx));
+    // Without a type nobody can say what the other keys mean.
+    let kind = kind?;
     let mut metadata = object.section("metadata", cx);
     let timeout = metadata.seconds("timeout", cx);
     let tls_item = object.take("tls");

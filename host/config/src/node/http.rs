@@ -2,6 +2,7 @@
 
 use regex::{Regex, bytes};
 
+use super::Role;
 use crate::auther::{self, Credentials};
 use crate::decode::{Context, Item, Kind, Object, Unknown};
 use crate::{At, Secret, header};
@@ -67,9 +68,9 @@ pub enum MediaTypes {
 
 const MAX_SIZE: u64 = 1 << 20;
 
-/// Reads `http` of a node, and the old `auth` beside it.
-pub(super) fn decode(object: &mut Object<'_>, cx: &mut Context) -> Option<NodeHttp> {
-    let old_auth = object.take_guard("auth", cx);
+/// Reads `http` of a node, and for a target the old `auth` beside it.
+pub(super) fn decode(object: &mut Object<'_>, role: Role, cx: &mut Context) -> Option<NodeHttp> {
+    let old_auth = if role == Role::Target { object.take_guard("auth", cx) } else { None };
     let item = object.take("http");
     if old_auth.is_none() && item.is_none() {
         return None;
@@ -83,9 +84,11 @@ pub(super) fn decode(object: &mut Object<'_>, cx: &mut Context) -> Option<NodeHt
         http.request_header = new.map(|item| header::secret(&item, cx)).unwrap_or_default();
         let response = object.take("responseHeader");
         http.response_header = response.map(|item| header::decode(&item, cx)).unwrap_or_default();
-        http.rewrite_url = rules(&mut object, ["rewriteURL", "rewrite"], url_rewrite, cx);
-        http.rewrite_response_body = rules(&mut object, ["rewriteResponseBody", "rewriteBody"], body_rewrite, cx);
-        http.rewrite_request_body = rules(&mut object, ["rewriteRequestBody", "rewriteRequestBody"], body_rewrite, cx);
+        let (old, new) = (object.take("rewrite"), object.take("rewriteURL"));
+        http.rewrite_url = rules(new.or(old), url_rewrite, cx);
+        let (old, new) = (object.take("rewriteBody"), object.take("rewriteResponseBody"));
+        http.rewrite_response_body = rules(new.or(old), body_rewrite, cx);
+        http.rewrite_request_body = rules(object.take("rewriteRequestBody"), body_rewrite, cx);
         auth = object.take_guard("auth", cx);
         object.finish(&["failCodes"], Unknown::Warn, cx);
     }
@@ -93,15 +96,8 @@ pub(super) fn decode(object: &mut Object<'_>, cx: &mut Context) -> Option<NodeHt
     Some(http)
 }
 
-/// The rules at the first of `keys`, else at the second, its old spelling.
-fn rules<T>(
-    object: &mut Object<'_>,
-    keys: [&'static str; 2],
-    read: fn(&Item<'_>, &mut Context) -> Option<T>,
-    cx: &mut Context,
-) -> Vec<T> {
-    let [new, old] = keys.map(|key| object.take(key));
-    let items = new.or(old).map(|item| item.elements(cx)).unwrap_or_default();
+fn rules<T>(list: Option<Item<'_>>, read: fn(&Item<'_>, &mut Context) -> Option<T>, cx: &mut Context) -> Vec<T> {
+    let items = list.map(|item| item.elements(cx)).unwrap_or_default();
     items.iter().filter_map(|item| read(item, cx)).collect()
 }
 

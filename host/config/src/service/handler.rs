@@ -148,8 +148,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Reads `handler`, by default `auto`.
 pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Handler> {
     let mut object = service.section("handler", cx);
-    // Without a type nobody can say what the other keys mean.
-    let kind = object.kind("handler", &TYPES, Type::Auto, &OTHERS, cx)?;
+    let kind = object.kind("handler", &TYPES, Type::Auto, &OTHERS, cx);
     let authers = object.guards("auther", "authers", Kind::Auther, cx);
     let auth = object.take_guard("auth", cx);
     if let (Some(auth), false) = (&auth, authers.is_empty()) {
@@ -160,6 +159,8 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Handl
     let chains = chain::group(&mut object, cx);
     let limiter = object.guard("limiter", Kind::Limiter, cx);
     let observer = object.reference("observer", Kind::Observer, cx);
+    // Without a type nobody can say what the other keys mean.
+    let kind = kind?;
     let mut metadata = object.section("metadata", cx);
     let tls = if let Type::Socks5 | Type::Auto = kind { object.take("tls") } else { None };
     let mut others: Vec<&'static str> = COMMON.to_vec();

@@ -68,3 +68,15 @@ fn other_handlers_and_listeners() {
     let auto = service("auto");
     assert!(matches!(auto.handler.kind, HandlerKind::Auto(..)) && auto.handler.chains.is_none());
 }
+
+#[test]
+fn old_spellings_are_for_targets_alone() {
+    let node = "{addr: 'a:1', host: example.com, auth: {username: u, password: hunter2}}";
+    let target = format!("services: [{{name: s, addr: ':1', handler: {{type: tcp}}, forwarder: {{nodes: [{node}]}}}}]");
+    let config = good(text(&target));
+    let target = &targets(&config.services[0]).nodes[0];
+    assert!(target.filter.is_some() && target.http.as_ref().is_some_and(|http| http.auth.is_some()));
+    let proxy = format!("services: [{{name: s, addr: ':1'}}]\nhops: [{{name: h, nodes: [{node}]}}]");
+    let expected = ["Warning hops[0].nodes[0].host: unknown key", "Error hops[0].nodes[0].auth: unknown key"];
+    assert_eq!(messages(&[text(&proxy)], false), expected);
+}
