@@ -27,7 +27,7 @@ pub enum Handler {
     /// The SOCKS5 proxy.
     Socks5(Socks5),
     /// All three at one port.
-    Auto(Auto),
+    Auto(Box<Auto>),
 }
 
 impl Handler {

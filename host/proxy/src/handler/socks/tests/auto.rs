@@ -14,7 +14,7 @@ async fn the_first_byte_tells() {
         Socks5::new(parts(), Socks5Settings::default()),
         read_timeout,
     );
-    let (proxy, origin) = (Proxy::start(Handler::Auto(auto)).await, echo().await);
+    let (proxy, origin) = (Proxy::start(Handler::Auto(Box::new(auto))).await, echo().await);
     let established = b"HTTP/1.1 200 Connection established\r\nProxy-Agent: gost/3.0\r\n\r\n";
     for (request, answer) in [
         (message(&[4, 1], origin, b"\0"), &reply(GRANTED)[..]),
