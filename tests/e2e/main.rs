@@ -11,4 +11,5 @@ mod page;
 mod plugin_grpc;
 mod plugin_http;
 mod plugin_wasm;
+mod routing;
 mod users;

@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use drawspan_config::{Diagnostic, Loaded};
 use drawspan_gateway::Gateway;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const BAD_CONFIG: u8 = 2;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::read();
     match args.command {
         None => start(&args.config, Mode::Run),
         Some(Command::Run(config)) => start(&config, Mode::Run),

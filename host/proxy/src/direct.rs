@@ -8,7 +8,7 @@ use drawspan_wire::http1::HostPort;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
-use crate::net::{Datagrams, tune};
+use crate::net::{Datagrams, KEEPALIVE, tune};
 use crate::router::DialReason;
 
 /// With several addresses, none gets less than this, unless less is left altogether: as Go shares its time out.
@@ -56,6 +56,6 @@ impl Direct {
 async fn connect(address: SocketAddr) -> Result<TcpStream, DialReason> {
     let refused = |error: io::Error| DialReason::Connect { address, error };
     let stream = TcpStream::connect(address).await.map_err(refused)?;
-    tune(&stream);
+    tune(&stream, &KEEPALIVE);
     Ok(stream)
 }

@@ -10,6 +10,7 @@ mod direct;
 pub mod handler;
 pub mod listener;
 pub mod net;
+mod observe;
 pub mod router;
 mod service;
 mod shaper;
@@ -17,6 +18,7 @@ pub mod tls;
 
 pub use conn::Conn;
 pub use direct::Direct;
+pub use observe::{ClientCounters, ClientReporter, Reports, ServiceReporter};
 pub use router::{DialError, DialReason, Router, Upstream, Wanted};
 pub use service::{Layer, Service};
 pub use shaper::{LimitSource, ServiceScope, Shaper};

@@ -31,7 +31,7 @@ pub enum ConnectorKind {
         disable_4a: bool,
     },
     /// SOCKS 5.
-    Socks5(Socks5Connector),
+    Socks5(Box<Socks5Connector>),
     /// None: the node leads to the target by itself (`tcp`, `unix`, `forward`).
     Forward,
     /// None, with the name in TLS or HTTP hidden from who watches.
@@ -135,7 +135,7 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
         Type::Socks4 => Some(ConnectorKind::Socks4 { disable_4a: metadata.flag("disable4a", cx) }),
         Type::Socks5 => {
             others = &MUX;
-            socks5(tls_item.as_ref(), host, &mut metadata, cx).map(ConnectorKind::Socks5)
+            socks5(tls_item.as_ref(), host, &mut metadata, cx).map(|socks5| ConnectorKind::Socks5(Box::new(socks5)))
         }
         Type::Forward => Some(ConnectorKind::Forward),
         Type::Sni => Some(ConnectorKind::Sni { host: metadata.text("host", cx) }),

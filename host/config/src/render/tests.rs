@@ -8,9 +8,9 @@ fn text(text: &str) -> Input {
 
 #[test]
 fn what_is_printed_means_the_same() {
+    let places = Regex::new(r"place: [^ ]+").unwrap();
     for file in ["modules", "chains", "forward", "everything"] {
         let input = Input::File(format!("tests/good/{file}.yaml").into());
-        let places = Regex::new(r"place: [^ ]+").unwrap();
         let config = |input| {
             let config = format!("{:?}", load(&[input], true).unwrap().config);
             places.replace_all(&config, "").into_owned()

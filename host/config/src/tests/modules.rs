@@ -156,7 +156,7 @@ fn recorders_metrics_and_the_default_certificate() {
     let config = config();
     let [file, plugin, tcp, http] = &config.recorders[..] else { panic!() };
     assert!(matches!(&file.kind, RecorderKind::File { path, separator }
-        if path.value == PathBuf::from("tests/good/rec.log") && separator == "\n"));
+        if path.value.as_os_str() == "tests/good/rec.log" && separator == "\n"));
     assert!(matches!(plugin.kind, RecorderKind::Plugin(_)));
     assert!(matches!(&tcp.kind, RecorderKind::Tcp { addr, timeout: Some(_) } if addr.port == 9000));
     let RecorderKind::Http { url, header, .. } = &http.kind else { panic!() };

@@ -1,6 +1,7 @@
 //! What speaks a client's protocol: reads what it wants, asks the modules, connects, answers.
 
 use std::io;
+use std::sync::Arc;
 
 use drawspan_modules::{Authenticator, Bypass};
 use drawspan_wire::http1::HeadError;
@@ -8,14 +9,16 @@ use drawspan_wire::socks::SocksError;
 use tokio_util::sync::CancellationToken;
 
 use crate::listener::{AcceptError, BindError};
-use crate::{Conn, DialError, Router};
+use crate::{ClientCounters, Conn, DialError, Router, Shaper};
 
 mod auto;
 pub mod http;
+mod record;
 mod session;
 mod socks;
 
 pub use auto::Auto;
+pub use record::HandlerRecorder;
 pub use socks::{Socks4, Socks5, Socks5Settings};
 
 /// A handler of one of the kinds that there are.
@@ -55,6 +58,12 @@ pub struct HandlerParts {
     pub authenticator: Option<Authenticator>,
     /// Which targets the service refuses; none if `None`.
     pub bypass: Option<Bypass>,
+    /// Bandwidth of each client.
+    pub shaper: Option<Shaper>,
+    /// Where each client's connections are counted.
+    pub clients: Option<Arc<ClientCounters>>,
+    /// Is told of each connection and HTTP exchange.
+    pub recorder: Option<HandlerRecorder>,
     /// Connects to targets.
     pub router: Router,
 }

@@ -3,14 +3,15 @@
 //!
 //! [`Session`] and [`Piping`] log the end when they are dropped, so that a connection that is cut off has its line too.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use drawspan_modules::{ClientId, ConnInfo, Target};
 use drawspan_wire::http1::HostPort;
 
 use super::HandlerParts;
-use crate::net::{Buffered, Limits, Meters, PipeError, Traffic, pipe};
+use super::record::Record;
+use crate::net::{Buffered, Counted, Limits, Meters, PipeError, Traffic, pipe};
 use crate::router::Association;
 use crate::{Conn, DialError, Upstream, Wanted};
 
@@ -21,6 +22,10 @@ pub(crate) struct Session<'h> {
     pub(crate) parts: &'h HandlerParts,
     pub(crate) handler: &'static str,
     limits: Vec<Arc<Limits>>,
+    /// The client that its bytes count for, once that is known.
+    counted: Mutex<Option<(ClientId, Arc<Counted>)>>,
+    /// Written at the end; there while somebody wants it and nothing else was written for the connection.
+    record: Option<Mutex<Option<Box<Record>>>>,
     started: Instant,
 }
 
@@ -49,7 +54,35 @@ impl<'h> Session<'h> {
             info.client,
             info.local
         );
-        (Self { info, traffic: Traffic::of(counters), parts, handler, limits, started: Instant::now() }, stream)
+        let record = parts.recorder.as_ref().map(|_| Mutex::new(Some(Box::new(Record::new(&info, "tcp")))));
+        let session = Self {
+            info,
+            traffic: Traffic::of(counters),
+            parts,
+            handler,
+            limits,
+            counted: Mutex::default(),
+            record,
+            started: Instant::now(),
+        };
+        (session, stream)
+    }
+
+    /// Adds to the connection's record, if there is one.
+    pub(crate) fn note(&self, add: impl FnOnce(&mut Record)) {
+        if let Some(record) = &self.record
+            && let Some(record) = record.lock().unwrap_or_else(PoisonError::into_inner).as_deref_mut()
+        {
+            add(record);
+        }
+    }
+
+    /// A record of one exchange, in place of the connection's; `None` if nobody wants it.
+    pub(crate) fn exchange_record(&self, asked: &Asked) -> Option<Record> {
+        *self.record.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut record = Record::new(&self.info, "tcp");
+        asked.note(&mut record);
+        Some(record)
     }
 
     /// Whether the service refuses the target.
@@ -63,6 +96,10 @@ impl<'h> Session<'h> {
         let Some(bypass) = &self.parts.bypass else { return false };
         let refused = bypass.contains(Some(&self.info.service), Some(&asked.client_id), &target).await;
         if refused {
+            self.note(|record| {
+                asked.note(record);
+                record.err = "bypass".to_owned();
+            });
             tracing::debug!(
                 kind = "handler",
                 handler = self.handler,
@@ -79,7 +116,32 @@ impl<'h> Session<'h> {
     /// Connects to the target by TCP.
     pub(crate) async fn dial(&self, asked: &Asked) -> Result<Upstream, DialError> {
         let wanted = Wanted { network: "tcp", target: &asked.target, client: &asked.client_id, info: &self.info };
-        self.parts.router.dial(&wanted).await
+        let outcome = self.parts.router.dial(&wanted).await;
+        self.note(|record| {
+            asked.note(record);
+            match &outcome {
+                Ok(upstream) => upstream.note(record),
+                Err(error) => record.err = error.to_string(),
+            }
+        });
+        if let (Err(_), Some(counted)) = (&outcome, self.counted(&asked.client_id)) {
+            counted.failed();
+        }
+        outcome
+    }
+
+    /// Where the client's bytes count.
+    fn counted(&self, client: &ClientId) -> Option<Arc<Counted>> {
+        let clients = self.parts.clients.as_ref()?;
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*counted {
+            Some((known, counted)) if known == client => Some(Arc::clone(counted)),
+            _ => {
+                let new = Arc::new(Counted::new(clients.of(client)));
+                *counted = Some((client.clone(), Arc::clone(&new)));
+                Some(new)
+            }
+        }
     }
 
     /// Makes a way for datagrams, to targets that they name themselves.
@@ -90,8 +152,12 @@ impl<'h> Session<'h> {
     }
 
     /// What the bytes that flow for a client are counted and limited by.
-    pub(crate) async fn meters(&self, _asked: &Asked) -> Meters {
-        Meters { client: None, limits: self.limits.clone() }
+    pub(crate) async fn meters(&self, asked: &Asked) -> Meters {
+        let mut limits = self.limits.clone();
+        if let Some(shaper) = &self.parts.shaper {
+            limits.extend(shaper.of_client(&self.info, "tcp", &asked.client_id, &asked.target.to_string()).await);
+        }
+        Meters { client: self.counted(&asked.client_id), limits }
     }
 
     /// Copies both ways until both sides have ended; how a tunnel ends is the business of its two ends.
@@ -123,9 +189,33 @@ impl<'h> Session<'h> {
     }
 }
 
+impl Asked {
+    fn note(&self, record: &mut Record) {
+        record.host = self.target.to_string();
+        // The claimed name until the authenticator has said another.
+        record.client_id = match self.client_id.known() {
+            Some(id) => id,
+            None => self.user.clone().unwrap_or_default(),
+        };
+    }
+}
+
+impl Upstream {
+    pub(crate) fn note(&self, record: &mut Record) {
+        record.src = self.conn.stream.local_addr().to_string();
+        record.dst = self.conn.stream.peer_addr().to_string();
+        record.route.clone_from(&self.route);
+    }
+}
+
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         let (input, output) = self.traffic.totals();
+        let record = self.record.take().and_then(|record| record.into_inner().unwrap_or_else(PoisonError::into_inner));
+        if let (Some(mut record), Some(recorder)) = (record, &self.parts.recorder) {
+            (record.input_bytes, record.output_bytes) = (input, output);
+            record.write(recorder);
+        }
         tracing::info!(
             kind = "handler",
             handler = self.handler,

@@ -3,13 +3,14 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use drawspan_modules::Addr;
 use rustix::io::Errno;
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, lookup_host};
 
-use crate::net::{Stream, tune};
+use crate::net::{KEEPALIVE, Stream, tune};
 
 /// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`, as Go asks for.
 const BACKLOG: u32 = 4096;
@@ -19,6 +20,7 @@ const BACKLOG: u32 = 4096;
 pub struct TcpListener {
     inner: tokio::net::TcpListener,
     local: SocketAddr,
+    keepalive: TcpKeepalive,
 }
 
 /// A connection as it was accepted.
@@ -114,6 +116,14 @@ impl TcpListener {
         }
     }
 
+    /// With other keepalive on its connections: silence before the first probe, between probes, and unanswered probes that
+    /// end a connection.
+    #[must_use]
+    pub fn with_keepalive(self, idle: Duration, interval: Duration, count: u32) -> Self {
+        let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(count);
+        Self { keepalive, ..self }
+    }
+
     /// The address that is listened on, with the port that the kernel chose.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
@@ -128,7 +138,7 @@ impl TcpListener {
         let (stream, client) = self.inner.accept().await.map_err(classify)?;
         // A client that is gone already is found out when it is read from.
         let local = stream.local_addr().unwrap_or(self.local);
-        tune(&stream);
+        tune(&stream, &self.keepalive);
         Ok(Accepted { stream: stream.into(), client: client.into(), local: local.into() })
     }
 }
@@ -147,7 +157,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
         socket.bind(address)?;
         let inner = socket.listen(BACKLOG)?;
         let local = inner.local_addr()?;
-        Ok(TcpListener { inner, local })
+        Ok(TcpListener { inner, local, keepalive: KEEPALIVE })
     };
     open().map_err(|error| BindError::Bind { address, error })
 }

@@ -19,7 +19,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::Buffer;
 
 /// Go's defaults: a dead peer is found after 15 s of silence and nine unanswered probes.
-const KEEPALIVE: TcpKeepalive =
+pub(crate) const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(15)).with_retries(9);
 
 /// A connection. It can be read and written at once through a shared reference, both by the same task.
@@ -237,8 +237,8 @@ impl Layered {
 
 /// `TCP_NODELAY` and keepalive, as Go sets them on every connection. A socket that refuses is dead already, which its
 /// first read tells.
-pub(crate) fn tune(stream: &TcpStream) {
-    let outcome = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(&KEEPALIVE));
+pub(crate) fn tune(stream: &TcpStream, keepalive: &TcpKeepalive) {
+    let outcome = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(keepalive));
     if let Err(error) = outcome {
         tracing::trace!("can't set socket options: {error}");
     }

@@ -33,6 +33,28 @@ pub struct Counters {
     pub total_errs: AtomicU64,
 }
 
+/// A connection that counts as a current one of its client until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<Counters>);
+
+impl Counted {
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        counters.total_conns.fetch_add(1, Relaxed);
+        counters.current_conns.fetch_add(1, Relaxed);
+        Self(counters)
+    }
+
+    pub(crate) fn failed(&self) {
+        self.0.total_errs.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.current_conns.fetch_sub(1, Relaxed);
+    }
+}
+
 /// Which way bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -81,7 +103,7 @@ impl Traffic {
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
     /// The client's counters.
-    pub(crate) client: Option<Arc<Counters>>,
+    pub(crate) client: Option<Arc<Counted>>,
     /// All of them apply.
     pub(crate) limits: Vec<Arc<Limits>>,
 }
@@ -168,8 +190,8 @@ impl<'a> Flow<'a> {
         self.traffic.count(self.direction, bytes);
         if let Some(client) = &self.meters.client {
             let counter = match self.direction {
-                Direction::Up => &client.input,
-                Direction::Down => &client.output,
+                Direction::Up => &client.0.input,
+                Direction::Down => &client.0.output,
             };
             counter.fetch_add(bytes as u64, Relaxed);
         }

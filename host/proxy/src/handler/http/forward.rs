@@ -2,6 +2,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Persistence};
 use super::{Asked, HandlerError, Http, Next, Session, Tunnel, send};
+use crate::handler::record::{HttpRecord, Record};
 use crate::net::{Activity, BodyError, Buffered, Flow, HeadReadError, Meters, Stream, read_head, relay_body};
 
 /// Responses with a status below 200 that an origin may send before the final one; more than a few are an attack.
@@ -36,6 +38,7 @@ enum Outcome {
 struct Exchange<'e> {
     session: &'e Session<'e>,
     request: &'e Forward<'e>,
+    record: &'e Written<'e>,
     drain: &'e CancellationToken,
     meters: Meters,
     activity: Activity,
@@ -54,7 +57,19 @@ impl Http {
         drain: &CancellationToken,
     ) -> Result<Next, HandlerError> {
         let _piping = session.piping(request.asked.clone());
-        let mut upstream = match session.dial(&request.asked).await {
+        let dialed = session.dial(&request.asked).await;
+        let before = session.traffic.totals();
+        let mut record = session.exchange_record(&request.asked);
+        if let Some(record) = &mut record {
+            record.proto = "http";
+            record.http = Some(HttpRecord::of(request.head, request.authority));
+            match &dialed {
+                Ok(upstream) => upstream.note(record),
+                Err(error) => record.err = error.to_string(),
+            }
+        }
+        let record = Written { record: Mutex::new(record), session, before };
+        let mut upstream = match dialed {
             Ok(upstream) => upstream.conn,
             Err(error) => {
                 self.answer(session, client, &answer::failure(503)).await?;
@@ -64,6 +79,7 @@ impl Http {
         let exchange = Exchange {
             session,
             request: &request,
+            record: &record,
             drain,
             meters: session.meters(&request.asked).await,
             activity: Activity::new(),
@@ -81,6 +97,7 @@ impl Http {
                 Ok(Next::Tunnel(Tunnel { upstream, asked: request.asked.clone(), replay: Bytes::new() }))
             }
             Err(error) => {
+                record.note(|record| record.err = error.to_string());
                 // The origin must not be left with half a request while the client is told.
                 drop(upstream);
                 // GOST: 503 whatever the reason.
@@ -97,6 +114,42 @@ impl Http {
                 }
                 Err(error)
             }
+        }
+    }
+}
+
+/// The record of an exchange, written when it is over, however it ends.
+struct Written<'w> {
+    record: Mutex<Option<Record>>,
+    session: &'w Session<'w>,
+    /// Bytes that moved before it.
+    before: (u64, u64),
+}
+
+impl Written<'_> {
+    fn note(&self, add: impl FnOnce(&mut Record)) {
+        if let Some(record) = self.record.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            add(record);
+        }
+    }
+
+    fn answered(&self, response: &ResponseHead<'_>) {
+        self.note(|record| {
+            if let Some(http) = &mut record.http {
+                http.answered(response);
+            }
+        });
+    }
+}
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        let (input, output) = self.session.traffic.totals();
+        let record = self.record.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(mut record), Some(recorder)) = (record, &self.session.parts.recorder) {
+            record.input_bytes = input - self.before.0;
+            record.output_bytes = output - self.before.1;
+            record.write(recorder);
         }
     }
 }
@@ -128,6 +181,7 @@ impl Exchange<'_> {
             match response.status {
                 101 if upgrade && upload.is_complete() && switches_as_asked(head, &response) => {
                     self.answered.store(true, Relaxed);
+                    self.record.answered(&response);
                     self.tell(client, &response, None).await?;
                     return Ok(Outcome::Upgraded);
                 }
@@ -149,6 +203,7 @@ impl Exchange<'_> {
         if length == BodyLength::Chunked && head.version == Version::Http10 {
             return Err(self.upstream_failed("chunked response to an HTTP/1.0 request"));
         }
+        self.record.answered(&response);
         // With a response before the request is complete nobody knows whether the rest of it will come.
         let keep = upload.is_complete()
             && head.keeps_alive()

@@ -23,6 +23,7 @@ pub use self::settings::{ProbeResist, ProbeResistError, Settings, WebPage};
 
 use self::auth::Grant;
 use self::forward::Forward;
+use super::record::HttpRecord;
 use super::session::{Asked, Session};
 use super::{HandlerError, HandlerParts};
 use crate::Conn;
@@ -173,7 +174,13 @@ impl Http {
             return Ok(Next::Close);
         }
         match target {
-            RequestTarget::Tunnel(_) => self.connect(session, client, asked).await,
+            RequestTarget::Tunnel(_) => {
+                session.note(|record| {
+                    record.proto = "http";
+                    record.http = Some(HttpRecord::of(&head, &asked.target.to_string()));
+                });
+                self.connect(session, client, asked).await
+            }
             RequestTarget::Forward { authority, path, .. } => {
                 let forward = Forward { head: &head, authority, path: &path, length, asked };
                 self.forward(session, client, forward, drain).await
@@ -184,10 +191,12 @@ impl Http {
     async fn connect(&self, session: &Session<'_>, client: &mut Buffered, asked: Asked) -> Result<Next, HandlerError> {
         match session.dial(&asked).await {
             Ok(upstream) => {
+                session.note(|record| record.http.iter_mut().for_each(|http| http.status_code = 200));
                 self.answer(session, client, &answer::established(&self.settings)).await?;
                 Ok(Next::Tunnel(Tunnel { upstream: upstream.conn, asked, replay: Bytes::new() }))
             }
             Err(error) => {
+                session.note(|record| record.http.iter_mut().for_each(|http| http.status_code = 503));
                 let own = [("Proxy-Agent", self.settings.agent.as_str())];
                 self.answer(session, client, &answer::refusal(&self.settings, 503, &own)).await?;
                 Err(error.into())

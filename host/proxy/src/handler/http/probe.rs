@@ -38,6 +38,7 @@ impl Http {
             client = %session.info.client,
             "proxy authentication required"
         );
+        session.note(|record| record.err = "authentication failed".to_owned());
         match &self.settings.probe_resist {
             Some(probe_resist) if !self.knocks(head) => self.decoy(session, client, bytes, probe_resist).await,
             _ => {
