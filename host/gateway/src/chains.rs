@@ -192,10 +192,7 @@ fn proxy_connector(from: &drawspan_config::Connector, place: &Place) -> Result<C
             Connector::Socks4(connector::Socks4 { user, disable_4a: *disable_4a, timeout })
         }
         ConnectorKind::Socks5(socks) => {
-            let tls = match &socks.tls {
-                Some(settings) => Some(client(settings, place)?.into_parts()),
-                None => None,
-            };
+            let tls = socks.tls.as_ref().map(|settings| client(settings, place)).transpose()?;
             Connector::Socks5(connector::Socks5 {
                 auth,
                 tls,

@@ -230,10 +230,7 @@ fn http_handler(of: &Handler, http: &HttpHandler, parts: HandlerParts) -> Result
 }
 
 fn socks5_handler(of: &Service, socks: &Socks5Handler, parts: HandlerParts) -> Result<Socks5, Diagnostic> {
-    let tls = match &socks.tls {
-        Some(settings) => Some(tls::server(settings, &of.name)?.into_acceptor()),
-        None => None,
-    };
+    let tls = socks.tls.as_ref().map(|settings| tls::server(settings, &of.name)).transpose()?;
     let settings = Socks5Settings {
         tls,
         udp: socks.udp,

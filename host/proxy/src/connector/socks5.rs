@@ -7,19 +7,18 @@ use drawspan_wire::http1::{Credentials, HostPort};
 use drawspan_wire::socks::Address;
 use drawspan_wire::socks::v5::{self, Command, Method, Reply, Request, Status};
 use tokio::net::lookup_host;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::{ConnectError, receive, within};
 use crate::net::{Buffered, Datagrams, Relayed, Stream, Udp};
+use crate::tls::TlsClient;
 
 /// Asks a SOCKS5 proxy.
 #[derive(Clone, Default)]
 pub struct Socks5 {
     /// User name and password.
     pub auth: Option<(String, String)>,
-    /// For GOST's methods with TLS, and the name to verify; without it they aren't offered (`notls`).
-    pub tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// For GOST's methods with TLS; without it they aren't offered (`notls`).
+    pub tls: Option<TlsClient>,
     /// `relay: udp`: datagrams go beside the connection, as the standard has it, and not within it.
     pub udp_relay: bool,
     /// `udp.timeout`: how long a relay beside the connection may be silent; `None`: for ever.
@@ -80,10 +79,8 @@ impl Socks5 {
                 return Err(ConnectError::Broken(format!("authentication method {other} wasn't offered")));
             }
         }
-        if let (true, Some((connector, name))) = (method.is_tls(), &self.tls) {
-            let (local, peer) = (conn.stream.local_addr(), conn.stream.peer_addr());
-            let secured = connector.connect(name.clone(), conn.into_stream()).await?;
-            conn = Buffered::new(Stream::layered(secured, local, peer));
+        if let (true, Some(tls)) = (method.is_tls(), &self.tls) {
+            conn = Buffered::new(tls.connect(conn).await?);
         }
         if let (true, Some((username, password))) = (method.wants_password(), &self.auth) {
             let (username, password) = (username.clone().into_bytes(), password.clone().into_bytes());

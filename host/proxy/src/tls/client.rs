@@ -76,12 +76,6 @@ impl TlsClient {
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
     }
 
-    /// For who speaks the handshake otherwise: with the name to ask for.
-    #[must_use]
-    pub fn into_parts(self) -> (TlsConnector, ServerName<'static>) {
-        (self.connector, self.name)
-    }
-
     /// Speaks the handshake with a node. The caller bounds its time; dropping the future closes the connection.
     ///
     /// # Errors

@@ -64,12 +64,6 @@ impl TlsServer {
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
-    /// For who speaks the handshake otherwise.
-    #[must_use]
-    pub fn into_acceptor(self) -> TlsAcceptor {
-        self.0
-    }
-
     /// Speaks the handshake with a client. The caller bounds its time; dropping the future closes the connection.
     ///
     /// # Errors

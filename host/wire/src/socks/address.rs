@@ -37,7 +37,11 @@ impl Address {
             }
             Self::Name(name, port) => {
                 let name = std::str::from_utf8(name).map_err(|_| SocksError::Name)?;
-                HostPort::new(name, *port).map_err(|_| SocksError::Name)
+                match name.parse::<IpAddr>() {
+                    // One form for modules to know it by, however the client writes it.
+                    Ok(ip) => Ok(HostPort { host: ip.to_canonical().to_string(), port: *port }),
+                    Err(_) => HostPort::new(name, *port).map_err(|_| SocksError::Name),
+                }
             }
         }
     }
@@ -138,7 +142,12 @@ mod tests {
     fn one_host_has_one_form() {
         let mapped = drip(b"\x04\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\x00\x00\x01\x00\x50", read);
         assert_eq!(mapped, Address::Ip("127.0.0.1:80".parse().unwrap()));
-        for (bytes, host) in [(&b"\x03\x09127.0.0.1\x00\x50"[..], "127.0.0.1"), (b"\x03\x03::1\x00\x50", "::1")] {
+        for (bytes, host) in [
+            (&b"\x03\x09127.0.0.1\x00\x50"[..], "127.0.0.1"),
+            (b"\x03\x03::1\x00\x50", "::1"),
+            (b"\x03\x040::1\x00\x50", "::1"),
+            (b"\x03\x10::ffff:127.0.0.1\x00\x50", "127.0.0.1"),
+        ] {
             assert_eq!(drip(bytes, read).host_port().unwrap().host, host);
         }
         assert_eq!(drip(b"\x03\x00\x00\x50", read).host_port().unwrap().to_string(), "0.0.0.0:80");

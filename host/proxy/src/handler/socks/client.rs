@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Buf as _;
 use drawspan_wire::socks::Parsed;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{HandlerError, Session};
-use crate::net::{Buffered, Direction, Stream, eof, linger};
+use crate::net::{Buffered, Direction, eof, linger};
+use crate::tls::TlsServer;
 
 /// After a dial that took long, a client still has this much time to take the answer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
@@ -79,11 +79,10 @@ impl<'s> Client<'s> {
     }
 
     /// Goes on within TLS.
-    pub(super) async fn secure(self, acceptor: &TlsAcceptor) -> Result<Self, HandlerError> {
+    pub(super) async fn secure(self, tls: &TlsServer) -> Result<Self, HandlerError> {
         let Self { session, conn, deadline } = self;
-        let (local, peer) = (conn.stream.local_addr(), conn.stream.peer_addr());
-        let accepted = timeout_at(deadline, acceptor.accept(conn.into_stream())).await;
+        let accepted = timeout_at(deadline, tls.accept(conn)).await;
         let stream = accepted.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
-        Ok(Self { session, conn: Buffered::new(Stream::layered(stream, local, peer)), deadline })
+        Ok(Self { session, conn: Buffered::new(stream), deadline })
     }
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use drawspan_wire::socks::v5::{self, Command, Method, Reply, Request, Status};
 use drawspan_wire::socks::{Address, SocksError};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{Client, Grant, HandlerError, HandlerParts, Session, Tunnel};
 use crate::Conn;
 use crate::net::Buffered;
+use crate::tls::TlsServer;
 
 /// Speaks SOCKS5 with clients.
 pub struct Socks5 {
@@ -21,7 +21,7 @@ pub struct Socks5 {
 #[derive(Clone)]
 pub struct Socks5Settings {
     /// For GOST's methods with TLS; without it they aren't chosen (`notls`).
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<TlsServer>,
     /// `udp`: clients may relay UDP, beside the connection and within it.
     pub udp: bool,
     /// `bind`: clients may have connections and datagrams accepted for them.
@@ -99,8 +99,8 @@ impl Socks5 {
         let offered = client.receive(v5::parse_greeting).await?;
         let (method, tls) = self.select(&offered);
         client.send(&method.selection()).await?;
-        if let Some(acceptor) = tls {
-            client = client.secure(acceptor).await?;
+        if let Some(tls) = tls {
+            client = client.secure(tls).await?;
         }
         if !method.wants_password() {
             return Ok(Some((client, Grant::anonymous())));
@@ -116,7 +116,7 @@ impl Socks5 {
 
     /// GOST's choice: a password is asked for where there is an authenticator, whether the client offers that or not, and
     /// TLS is used whenever it is offered (GOST reference, dataplane 6).
-    fn select(&self, offered: &[Method]) -> (Method, Option<&TlsAcceptor>) {
+    fn select(&self, offered: &[Method]) -> (Method, Option<&TlsServer>) {
         let tls = self.settings.tls.as_ref().filter(|_| offered.contains(&Method::TLS));
         let method = match (tls, &self.parts.authenticator) {
             (None, None) => Method::NONE,

@@ -16,9 +16,6 @@ use drawspan_wit::bypass::{BypassRequest, Match};
 use drawspan_wit::{Call, CallError, Plugin, boxed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::sync::CancellationToken;
 
 use super::{Socks4, Socks5, Socks5Settings};
@@ -26,6 +23,7 @@ use crate::Conn;
 use crate::connector;
 use crate::handler::{Handler, HandlerParts};
 use crate::net::Stream;
+use crate::tls::{Certificate, ClientSettings, Generated, Options, ServerSettings, TlsClient, TlsServer};
 
 /// A proxy that serves connections until it is dropped.
 struct Proxy {
@@ -180,27 +178,16 @@ fn bypass(beginning: &'static str) -> (Bypass, Calls<BypassRequest>) {
     (Bypass::new(boxed(Asked { calls: Arc::clone(&calls), answer })), calls)
 }
 
-/// Both ends of TLS that trust each other.
-fn tls() -> (TlsAcceptor, (TlsConnector, ServerName<'static>)) {
-    let made = rcgen::generate_simple_self_signed(vec!["proxy.test".to_owned()]).unwrap();
-    let certificate: CertificateDer<'static> = made.cert.der().clone();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
-        .unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate).unwrap();
-    let client = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from("proxy.test").unwrap();
-    (Arc::new(server).into(), (Arc::new(client).into(), name))
+/// Both ends of TLS, as two peers of GOST have it: a certificate that is made now, and isn't verified.
+fn tls() -> (TlsServer, TlsClient) {
+    let made = Generated {
+        validity: Duration::from_secs(3600),
+        common_name: "gost.run".to_owned(),
+        organization: "GOST".to_owned(),
+    };
+    let settings =
+        ServerSettings { certificate: Certificate::Generated(made), client_ca: None, options: Options::default() };
+    (TlsServer::new(&settings).unwrap(), TlsClient::new(&ClientSettings::default()).unwrap())
 }
 
 fn client_of(stream: &TcpStream) -> String {

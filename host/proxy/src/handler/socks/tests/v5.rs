@@ -1,6 +1,6 @@
 use super::*;
 
-fn socks5(auth: Option<(&str, &str)>, tls: Option<(TlsConnector, ServerName<'static>)>) -> connector::Connector {
+fn socks5(auth: Option<(&str, &str)>, tls: Option<TlsClient>) -> connector::Connector {
     let auth = auth.map(|(user, password)| (user.to_owned(), password.to_owned()));
     connector::Connector::Socks5(connector::Socks5 { auth, tls, ..connector::Socks5::default() })
 }
