@@ -13,4 +13,5 @@ mod plugin_http;
 mod plugin_verify;
 mod plugin_wasm;
 mod policies;
+mod routing;
 mod users;

@@ -117,9 +117,14 @@ impl Call for BypassRequest {
     const FUNCTION: &'static str = "contains";
     const LEAVE: Leave = Leave::QUESTION;
 
-    /// Matched: a service refuses, a node is skipped. GOST: its stable HTTP client answers false.
+    /// Matched: a service refuses. GOST: its stable HTTP client answers false. A hop or a node, which ask for no service,
+    /// have to know: a hop that the target bypasses is left out, and what can't be told must not send it past the chain.
     fn on_failure(&self, on_error: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
-        Some(if on_error == Some(OnError::Allow) { Match::Unmatched } else { Match::Matched })
+        match on_error {
+            Some(OnError::Allow) => Some(Match::Unmatched),
+            _ if self.service.is_none() => None,
+            _ => Some(Match::Matched),
+        }
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {

@@ -3,6 +3,10 @@ use std::time::Duration;
 
 use super::*;
 
+mod chains;
+mod forwarders;
+mod modules;
+
 fn text(text: &str) -> Input {
     Input::Text { name: "test.yaml".into(), text: text.into(), folder: "tests/good".into() }
 }
@@ -32,12 +36,15 @@ fn every_key_arrives() {
     assert_eq!((first.name.as_str(), first.addr.to_string().as_str()), ("1", "[::1]:8080"));
     assert_eq!(first.handler.authers.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["users", "wasm"]);
     assert_eq!((first.handler.retries, first.dial_timeout), (2, Duration::from_secs(3)));
-    let HandlerKind::Http(http) = &first.handler.kind;
+    let HandlerKind::Http(http) = &first.handler.kind else { panic!() };
     assert_eq!(http.header, [("X-Proxy".to_owned(), "drawspan".to_owned())]);
     assert_eq!(http.probe_resist.as_deref(), Some(&ProbeResist::Code(404)));
     assert_eq!(http.knock, ["a.example.com", "b.example.com"]);
     assert_eq!((http.auth_basic_realm.as_str(), http.proxy_agent.as_str()), ("realm", "agent"));
-    assert_eq!((http.read_timeout, http.idle_timeout), (Duration::from_secs(5), Some(Duration::from_secs(90))));
+    assert_eq!(
+        (first.handler.read_timeout, first.handler.idle_timeout),
+        (Duration::from_secs(5), Some(Duration::from_secs(90)))
+    );
     assert_eq!(second.handler.auth.as_ref().map(|auth| auth.password.expose()), Some("hunter2"));
     assert_eq!(second.dial_timeout, Duration::from_secs(15));
 

@@ -4,12 +4,16 @@
 //! [`Gateway::bind`] then takes the addresses, and [`Bound::run`] serves until it is told to stop. Nothing listens before
 //! all is well.
 
+mod chains;
 mod gateway;
 mod grants;
+mod modules;
 mod plugins;
 mod serve;
+mod services;
 mod sid;
 mod without_effect;
+mod tls;
 
 pub use gateway::{BindError, Bound, Gateway};
 pub use plugins::Plugins;

@@ -77,8 +77,8 @@ mod tests {
         let conn = ConnInfo {
             service: "s".into(),
             sid: "".into(),
-            client: "192.0.2.7:1".parse().unwrap(),
-            local: "192.0.2.1:2".parse().unwrap(),
+            client: "192.0.2.7:1".parse::<std::net::SocketAddr>().unwrap().into(),
+            local: "192.0.2.1:2".parse::<std::net::SocketAddr>().unwrap().into(),
         };
         for (members, admitted) in [
             (vec![], true),

@@ -1,12 +1,11 @@
 //! [`Hop`]: which node carries a request.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use drawspan_wit::hop::HopRequest;
 use drawspan_wit::{BoxPlugin, CallError, Plugin};
 
-use crate::{ClientId, Target};
+use crate::{Addr, ClientId, Target};
 
 /// Chooses the node that carries a request over one hop. Cheap to clone.
 #[derive(Clone)]
@@ -29,7 +28,7 @@ impl Hop {
         &self,
         target: Option<&Target>,
         client: Option<&ClientId>,
-        source: Option<SocketAddr>,
+        source: Option<&Addr>,
     ) -> Result<Option<String>, CallError> {
         let request = HopRequest {
             network: target.map(|target| target.network.clone()),
@@ -37,7 +36,7 @@ impl Hop {
             host: target.and_then(|target| target.host.clone()),
             path: target.and_then(|target| target.path.clone()),
             client_id: client.and_then(ClientId::known),
-            source_address: source.map(|source| source.to_string()),
+            source_address: source.map(Addr::to_string),
         };
         self.plugin.call(Arc::new(request)).await
     }

@@ -1,13 +1,28 @@
 //! [`Conn`]: a client connection on its way to a handler.
 
+use std::sync::Arc;
+
 use drawspan_modules::ConnInfo;
-use tokio::net::TcpStream;
+
+use crate::net::{Buffered, Counters, Limits, Stream};
 
 /// An accepted connection and what is known of it.
 #[derive(Debug)]
 pub struct Conn {
-    /// The bytes. Nothing has been read yet.
-    pub stream: TcpStream,
+    /// The bytes. Whoever looked at the first ones has left them there.
+    pub stream: Buffered,
     /// Who, where and for which service.
     pub info: ConnInfo,
+    /// Bandwidth limits of its service and of itself; all apply.
+    pub limits: Vec<Arc<Limits>>,
+    /// What its service counts.
+    pub counters: Option<Arc<Counters>>,
+}
+
+impl Conn {
+    /// A connection without limits, that nobody counts.
+    #[must_use]
+    pub fn new(stream: impl Into<Stream>, info: ConnInfo) -> Self {
+        Self { stream: Buffered::new(stream), info, limits: Vec::new(), counters: None }
+    }
 }

@@ -337,18 +337,14 @@ impl Bench {
 
 fn component<C: Call>(scene: &Scene<C>, max_reply: usize) -> WasmSettings {
     let key = format!("{}.{}", C::MODULE.interface(), C::FUNCTION);
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/prebuilt/scripted.wasm");
     WasmSettings {
-        name: "plugin-0".into(),
-        path: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/prebuilt/scripted.wasm"),
-        sha256: None,
         instances: 2,
-        min_instances: 1,
-        max_calls: 0,
         memory: MEMORY,
         config: vec![(key, serde_json::to_string(scene).unwrap())],
-        env: vec![],
-        keyvalue: vec![],
         max_reply,
         start_timeout: PATIENCE,
+        timeout: PATIENCE,
+        ..WasmSettings::new("plugin-0", guest)
     }
 }

@@ -2,12 +2,15 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
 
+use drawspan_modules::Addr;
 use rustix::io::Errno;
-use socket2::SockRef;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpSocket, lookup_host};
 
-use crate::net::tune;
+use crate::net::{KEEPALIVE, Stream, tune};
 
 /// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`, as Go asks for.
 const BACKLOG: u32 = 4096;
@@ -17,17 +20,18 @@ const BACKLOG: u32 = 4096;
 pub struct TcpListener {
     inner: tokio::net::TcpListener,
     local: SocketAddr,
+    keepalive: TcpKeepalive,
 }
 
 /// A connection as it was accepted.
 #[derive(Debug)]
 pub struct Accepted {
     /// The bytes; `TCP_NODELAY` and keepalive are on.
-    pub stream: TcpStream,
-    /// Where it comes from. An IPv4 address is one, not mapped into IPv6.
-    pub client: SocketAddr,
+    pub stream: Stream,
+    /// Where it comes from.
+    pub client: Addr,
     /// The address that it was made to.
-    pub local: SocketAddr,
+    pub local: Addr,
 }
 
 /// Why an address can't be listened on.
@@ -42,6 +46,15 @@ pub enum BindError {
     Resolve {
         /// As configured.
         address: String,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// A unix socket can't be made.
+    #[error("can't listen on {path}: {error}", path = path.display())]
+    Unix {
+        /// Its path.
+        path: PathBuf,
         /// Why.
         #[source]
         error: io::Error,
@@ -103,6 +116,14 @@ impl TcpListener {
         }
     }
 
+    /// With other keepalive on its connections: silence before the first probe, between probes, and unanswered probes that
+    /// end a connection.
+    #[must_use]
+    pub fn with_keepalive(self, idle: Duration, interval: Duration, count: u32) -> Self {
+        let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(count);
+        Self { keepalive, ..self }
+    }
+
     /// The address that is listened on, with the port that the kernel chose.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
@@ -117,8 +138,8 @@ impl TcpListener {
         let (stream, client) = self.inner.accept().await.map_err(classify)?;
         // A client that is gone already is found out when it is read from.
         let local = stream.local_addr().unwrap_or(self.local);
-        tune(&stream);
-        Ok(Accepted { stream, client: canonical(client), local: canonical(local) })
+        tune(&stream, &self.keepalive);
+        Ok(Accepted { stream: stream.into(), client: client.into(), local: local.into() })
     }
 }
 
@@ -136,18 +157,13 @@ fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
         socket.bind(address)?;
         let inner = socket.listen(BACKLOG)?;
         let local = inner.local_addr()?;
-        Ok(TcpListener { inner, local })
+        Ok(TcpListener { inner, local, keepalive: KEEPALIVE })
     };
     open().map_err(|error| BindError::Bind { address, error })
 }
 
-/// An IPv4 client of a dual-stack socket shows as `::ffff:1.2.3.4`; rules and logs want it plain.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
 /// accept(2): besides shortages it reports errors of the connection itself, which don't concern the listener.
-fn classify(error: io::Error) -> AcceptError {
+pub(super) fn classify(error: io::Error) -> AcceptError {
     match Errno::from_io_error(&error) {
         Some(Errno::BADF | Errno::FAULT | Errno::INVAL | Errno::NOTSOCK) => AcceptError::Fatal(error),
         _ => AcceptError::Temporary(error),
@@ -156,6 +172,8 @@ fn classify(error: io::Error) -> AcceptError {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
 
     #[tokio::test]
@@ -180,10 +198,11 @@ mod tests {
             let ip: IpAddr = ip.parse().unwrap();
             let client = TcpStream::connect((ip, port)).await.unwrap();
             let accepted = listener.accept().await.unwrap();
-            assert_eq!(accepted.client, client.local_addr().unwrap());
-            assert_eq!(accepted.local, SocketAddr::new(ip, port));
-            assert!(accepted.stream.nodelay().unwrap());
-            assert!(SockRef::from(&accepted.stream).keepalive().unwrap());
+            assert_eq!(accepted.client, client.local_addr().unwrap().into());
+            assert_eq!(accepted.local, SocketAddr::new(ip, port).into());
+            let Stream::Tcp(stream) = accepted.stream else { panic!("{:?}", accepted.stream) };
+            assert!(stream.nodelay().unwrap());
+            assert!(SockRef::from(&stream).keepalive().unwrap());
         }
     }
 

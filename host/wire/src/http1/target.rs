@@ -19,6 +19,17 @@ pub struct HostPort {
 }
 
 impl HostPort {
+    /// Of a bare `host`, an IPv6 address without brackets.
+    ///
+    /// # Errors
+    /// If it is neither an IP address nor a name.
+    pub fn new(host: &str, port: u16) -> Result<Self, TargetError> {
+        if host.parse::<Ipv6Addr>().is_err() && split_port(host)?.0.len() != host.len() {
+            return Err(TargetError::Authority);
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
+
     /// Reads `host`, `host:port`, `[ipv6]` or `[ipv6]:port`; without a port it is `default_port`.
     ///
     /// # Errors

@@ -2,18 +2,18 @@
 
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use drawspan_wire::http1::{BodyLength, BodyScanner, HeadScanner, HostPort, RequestHead, ResponseHead, Version};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
+use drawspan_wire::http1::{BodyLength, BodyScanner, HeadScanner, RequestHead, ResponseHead, Version};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Persistence};
 use super::{Asked, HandlerError, Http, Next, Session, Tunnel, send};
-use crate::net::{Activity, BodyError, Buffered, Flow, HeadReadError, read_head, relay_body, write_all};
+use crate::handler::record::{HttpRecord, Record};
+use crate::net::{Activity, BodyError, Buffered, Flow, HeadReadError, Meters, Stream, read_head, relay_body};
 
 /// Responses with a status below 200 that an origin may send before the final one; more than a few are an attack.
 const MAX_INTERIM: usize = 16;
@@ -21,7 +21,6 @@ const MAX_INTERIM: usize = 16;
 /// A request that names its origin.
 pub(super) struct Forward<'r> {
     pub(super) head: &'r RequestHead<'r>,
-    pub(super) address: &'r HostPort,
     pub(super) authority: &'r str,
     pub(super) path: &'r str,
     pub(super) length: BodyLength,
@@ -37,9 +36,11 @@ enum Outcome {
 
 /// What an exchange shares with who started it, and who has to know how far it came.
 struct Exchange<'e> {
-    session: &'e Session,
+    session: &'e Session<'e>,
     request: &'e Forward<'e>,
+    record: &'e Written<'e>,
     drain: &'e CancellationToken,
+    meters: Meters,
     activity: Activity,
     /// Whether the client was sent anything of the final response; then nothing else can be said.
     answered: AtomicBool,
@@ -50,14 +51,26 @@ struct Exchange<'e> {
 impl Http {
     pub(super) async fn forward(
         &self,
-        session: &Session,
+        session: &Session<'_>,
         client: &mut Buffered,
         request: Forward<'_>,
         drain: &CancellationToken,
     ) -> Result<Next, HandlerError> {
         let _piping = session.piping(request.asked.clone());
-        let mut upstream = match self.parts.router.dial(request.address).await {
-            Ok(upstream) => Buffered::new(upstream),
+        let dialed = session.dial(&request.asked).await;
+        let before = session.traffic.totals();
+        let mut record = session.exchange_record(&request.asked);
+        if let Some(record) = &mut record {
+            record.proto = "http";
+            record.http = Some(HttpRecord::of(request.head, request.authority));
+            match &dialed {
+                Ok(upstream) => upstream.note(record),
+                Err(error) => record.err = error.to_string(),
+            }
+        }
+        let record = Written { record: Mutex::new(record), session, before };
+        let mut upstream = match dialed {
+            Ok(upstream) => upstream.conn,
             Err(error) => {
                 self.answer(session, client, &answer::failure(503)).await?;
                 return Err(error.into());
@@ -66,7 +79,9 @@ impl Http {
         let exchange = Exchange {
             session,
             request: &request,
+            record: &record,
             drain,
+            meters: session.meters(&request.asked).await,
             activity: Activity::new(),
             answered: AtomicBool::new(false),
             read_timeout: self.settings.read_timeout,
@@ -82,6 +97,7 @@ impl Http {
                 Ok(Next::Tunnel(Tunnel { upstream, asked: request.asked.clone(), replay: Bytes::new() }))
             }
             Err(error) => {
+                record.note(|record| record.err = error.to_string());
                 // The origin must not be left with half a request while the client is told.
                 drop(upstream);
                 // GOST: 503 whatever the reason.
@@ -102,15 +118,52 @@ impl Http {
     }
 }
 
+/// The record of an exchange, written when it is over, however it ends.
+struct Written<'w> {
+    record: Mutex<Option<Record>>,
+    session: &'w Session<'w>,
+    /// Bytes that moved before it.
+    before: (u64, u64),
+}
+
+impl Written<'_> {
+    fn note(&self, add: impl FnOnce(&mut Record)) {
+        if let Some(record) = self.record.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            add(record);
+        }
+    }
+
+    fn answered(&self, response: &ResponseHead<'_>) {
+        self.note(|record| {
+            if let Some(http) = &mut record.http {
+                http.answered(response);
+            }
+        });
+    }
+}
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        let (input, output) = self.session.traffic.totals();
+        let record = self.record.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(mut record), Some(recorder)) = (record, &self.session.parts.recorder) {
+            record.input_bytes = input - self.before.0;
+            record.output_bytes = output - self.before.1;
+            record.write(recorder);
+        }
+    }
+}
+
 impl Exchange<'_> {
     async fn run(&self, client: &mut Buffered, upstream: &mut Buffered) -> Result<Outcome, HandlerError> {
         let Buffered { stream: client, received: from_client } = client;
         let Buffered { stream: upstream, received: from_upstream } = upstream;
         let Forward { head, authority, path, length, .. } = *self.request;
         let upgrade = wants_upgrade(head, length);
-        let up = Flow { counter: &self.session.traffic.input, activity: &self.activity };
+        let (up, down) = Flow::both(&self.session.traffic, &self.meters, &self.activity);
         let upload = async {
-            write_all(upstream, &answer::request(head, authority, path, upgrade)).await.map_err(BodyError::Write)?;
+            let head = answer::request(head, authority, path, upgrade);
+            upstream.write_all(&head).await.map_err(BodyError::Write)?;
             relay_body(client, from_client, upstream, BodyScanner::new(length), up).await
         };
         let mut upload = Upload { exchange: self, client, future: pin!(upload), outcome: None };
@@ -128,6 +181,7 @@ impl Exchange<'_> {
             match response.status {
                 101 if upgrade && upload.is_complete() && switches_as_asked(head, &response) => {
                     self.answered.store(true, Relaxed);
+                    self.record.answered(&response);
                     self.tell(client, &response, None).await?;
                     return Ok(Outcome::Upgraded);
                 }
@@ -149,6 +203,7 @@ impl Exchange<'_> {
         if length == BodyLength::Chunked && head.version == Version::Http10 {
             return Err(self.upstream_failed("chunked response to an HTTP/1.0 request"));
         }
+        self.record.answered(&response);
         // With a response before the request is complete nobody knows whether the rest of it will come.
         let keep = upload.is_complete()
             && head.keeps_alive()
@@ -156,11 +211,10 @@ impl Exchange<'_> {
             && !self.drain.is_cancelled();
         let persistence = if keep { Persistence::Keep(head.version) } else { Persistence::Close };
         self.answered.store(true, Relaxed);
-        let down = Flow { counter: &self.session.traffic.output, activity: &self.activity };
         let download = async {
             let head = answer::response(&response, head.version, Some(persistence));
-            write_all(client, &head).await.map_err(BodyError::Write)?;
-            down.moved(head.len());
+            client.write_all(&head).await.map_err(BodyError::Write)?;
+            down.moved(head.len()).await;
             relay_body(upstream, from_upstream, client, BodyScanner::new(length), down).await
         };
         match upload.beside(download, None).await? {
@@ -175,7 +229,7 @@ impl Exchange<'_> {
     /// Passes on the head of a response that isn't the last one.
     async fn tell(
         &self,
-        client: &TcpStream,
+        client: &Stream,
         response: &ResponseHead<'_>,
         persistence: Option<Persistence>,
     ) -> Result<(), HandlerError> {
@@ -184,7 +238,7 @@ impl Exchange<'_> {
     }
 
     fn upstream_failed(&self, reason: impl ToString) -> HandlerError {
-        HandlerError::Upstream { target: self.request.address.to_string(), reason: reason.to_string() }
+        HandlerError::Upstream { target: self.request.asked.target.to_string(), reason: reason.to_string() }
     }
 }
 
@@ -205,7 +259,7 @@ fn switches_as_asked(head: &RequestHead<'_>, response: &ResponseHead<'_>) -> boo
 /// The request on its way to the origin, while something else is waited for.
 struct Upload<'u, F> {
     exchange: &'u Exchange<'u>,
-    client: &'u TcpStream,
+    client: &'u Stream,
     future: Pin<&'u mut F>,
     outcome: Option<Result<(), BodyError>>,
 }
@@ -235,12 +289,9 @@ impl<F: Future<Output = Result<(), BodyError>>> Upload<'_, F> {
                     deadline = self.deadline(limit);
                 }
                 done = &mut work => return Ok(done),
-                _ = self.client.ready(Interest::ERROR) => {
-                    let error = self.client.take_error().ok().flatten();
-                    return Err(HandlerError::Client(error.unwrap_or_else(|| std::io::ErrorKind::ConnectionReset.into())));
-                }
+                error = self.client.failed() => return Err(HandlerError::Client(error)),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    return Err(HandlerError::UpstreamTimedOut { target: self.exchange.request.address.to_string() });
+                    return Err(HandlerError::UpstreamTimedOut { target: self.exchange.request.asked.target.to_string() });
                 }
             }
         }

@@ -1,0 +1,199 @@
+//! [`Record`]: what `recorder.service.handler` is told (GOST reference, modules 6.1).
+
+use std::time::Instant;
+
+use drawspan_modules::{ConnInfo, Recorder};
+use drawspan_wire::http1::{Headers, RequestHead, ResponseHead};
+use serde::Serialize;
+use tokio_util::task::TaskTracker;
+
+/// Keeps a handler's records.
+#[derive(Clone)]
+pub struct HandlerRecorder {
+    /// Is told.
+    pub recorder: Recorder,
+    /// Where it is told: no connection waits for it, but the end of the process does.
+    pub tasks: TaskTracker,
+}
+
+/// One connection, or one HTTP exchange.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) node: String,
+    service: String,
+    pub(crate) network: &'static str,
+    remote: String,
+    local: String,
+    client: String,
+    pub(crate) src: String,
+    pub(crate) dst: String,
+    pub(crate) host: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) proto: &'static str,
+    #[serde(rename = "clientIP")]
+    pub(crate) client_ip: String,
+    #[serde(rename = "clientID", skip_serializing_if = "String::is_empty")]
+    pub(crate) client_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http: Option<HttpRecord>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) route: String,
+    pub(crate) input_bytes: u64,
+    pub(crate) output_bytes: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) err: String,
+    sid: String,
+    /// Nanoseconds.
+    duration: u64,
+    time: String,
+    #[serde(skip)]
+    started: Instant,
+}
+
+/// An HTTP request and its response.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HttpRecord {
+    host: String,
+    method: String,
+    proto: &'static str,
+    scheme: &'static str,
+    uri: String,
+    pub(crate) status_code: u16,
+    request: Message,
+    pub(crate) response: Message,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Message {
+    /// -1 if it isn't known, as in Go.
+    content_length: i64,
+    header: serde_json::Map<String, serde_json::Value>,
+    body: Option<String>,
+}
+
+impl Record {
+    pub(crate) fn new(info: &ConnInfo, network: &'static str) -> Self {
+        Self {
+            node: String::new(),
+            service: info.service.to_string(),
+            network,
+            remote: info.client.to_string(),
+            local: info.local.to_string(),
+            client: info.client.to_string(),
+            src: String::new(),
+            dst: String::new(),
+            host: String::new(),
+            proto: "",
+            client_ip: String::new(),
+            client_id: String::new(),
+            http: None,
+            route: String::new(),
+            input_bytes: 0,
+            output_bytes: 0,
+            err: String::new(),
+            sid: info.sid.to_string(),
+            duration: 0,
+            time: jiff::Timestamp::now().to_string(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Tells the recorder.
+    pub(crate) fn write(mut self, to: &HandlerRecorder) {
+        self.duration = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let data = match serde_json::to_vec(&self) {
+            Ok(data) => data,
+            Err(error) => return tracing::warn!(kind = "recorder", service = self.service, "{error}"),
+        };
+        let recorder = to.recorder.clone();
+        // Without a runtime the process is at its end, and nobody is left to be told.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        to.tasks.spawn_on(
+            async move {
+                if let Err(error) = recorder.write(data).await {
+                    tracing::warn!(kind = "recorder", service = self.service, sid = self.sid, "{error}");
+                }
+            },
+            &runtime,
+        );
+    }
+}
+
+impl HttpRecord {
+    pub(crate) fn of(head: &RequestHead<'_>, host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            method: head.method.to_owned(),
+            proto: head.version.as_str(),
+            scheme: "",
+            uri: head.target.to_owned(),
+            status_code: 0,
+            request: Message::of(&head.headers),
+            response: Message::default(),
+        }
+    }
+
+    pub(crate) fn answered(&mut self, head: &ResponseHead<'_>) {
+        self.status_code = head.status;
+        self.response = Message::of(&head.headers);
+    }
+}
+
+impl Message {
+    fn of(headers: &Headers<'_>) -> Self {
+        let mut map = serde_json::Map::new();
+        // GOST: credentials for the proxy are recorded in clear.
+        for header in headers.iter().filter(|header| !header.is("proxy-authorization")) {
+            let values = map.entry(canonical(header.name)).or_insert_with(|| serde_json::Value::Array(Vec::new()));
+            if let serde_json::Value::Array(values) = values {
+                values.push(String::from_utf8_lossy(header.value).into());
+            }
+        }
+        let length = headers.get("content-length").and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
+        let is_chunked = headers.get("transfer-encoding").is_some();
+        Self { content_length: if is_chunked { -1 } else { length.unwrap_or(0) }, header: map, body: None }
+    }
+}
+
+/// A header's name as Go writes it: `x-foo` is `X-Foo`.
+fn canonical(name: &str) -> String {
+    let mut start = true;
+    name.chars()
+        .map(|c| {
+            let c = if start { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+            start = c == '-';
+            c
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_and_their_order_are_gosts() {
+        let client: std::net::SocketAddr = "127.0.0.1:1".parse().unwrap();
+        let info = ConnInfo { service: "s".into(), sid: "x".into(), client: client.into(), local: client.into() };
+        let head = RequestHead::parse(
+            b"GET http://a/ HTTP/1.1\r\nx-foo: 1\r\nX-Foo: 2\r\nProxy-Authorization: Basic c2VjcmV0\r\n\r\n",
+        )
+        .unwrap();
+        let mut record = Record { proto: "http", ..Record::new(&info, "tcp") };
+        record.http = Some(HttpRecord::of(&head, "a"));
+        record.time = "T".to_owned();
+        assert_eq!(
+            serde_json::to_string(&record).unwrap(),
+            r#"{"service":"s","network":"tcp","remote":"127.0.0.1:1","local":"127.0.0.1:1","client":"127.0.0.1:1","#
+                .to_owned()
+                + r#""src":"","dst":"","host":"","proto":"http","clientIP":"","http":{"host":"a","method":"GET","#
+                + r#""proto":"HTTP/1.1","scheme":"","uri":"http://a/","statusCode":0,"request":{"contentLength":0,"#
+                + r#""header":{"X-Foo":["1","2"]},"body":null},"response":{"contentLength":0,"header":{},"body":null}},"#
+                + r#""inputBytes":0,"outputBytes":0,"sid":"x","duration":0,"time":"T"}"#
+        );
+    }
+}

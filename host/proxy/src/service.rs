@@ -1,0 +1,219 @@
+//! [`Service`]: what happens to every accepted connection before its handler sees it (GOST reference, dataplane 2).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use drawspan_modules::{Admission, ConnInfo, ConnLimiter, RateLimiter, Recorder};
+use drawspan_wire::proxy_protocol::{Addresses, Header};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::handler::{Handler, HandlerError};
+use crate::listener::Accepted;
+use crate::net::{Buffered, Counters};
+use crate::tls::TlsServer;
+use crate::{Conn, Shaper, WsServer};
+
+/// For a PROXY header to arrive, as in GOST.
+const PROXY_TIME: Duration = Duration::from_secs(10);
+
+/// A handler and the modules that stand in front of it.
+pub struct Service {
+    /// Its name.
+    pub name: Arc<str>,
+    /// A PROXY header is read if one comes.
+    pub accept_proxy: bool,
+    /// Which clients are served; all if `None`.
+    pub admission: Option<Admission>,
+    /// How many at a time.
+    pub conn_limiter: Option<ConnLimiter>,
+    /// How many a second.
+    pub rate_limiter: Option<RateLimiter>,
+    /// Bandwidth of the service and its connections.
+    pub shaper: Option<Shaper>,
+    /// Is told each client's address (`recorder.service.client.address`).
+    pub client_recorder: Option<Recorder>,
+    /// Where its connections are counted.
+    pub counters: Option<Arc<Counters>>,
+    /// Spoken with clients before the handler's protocol.
+    pub layer: Layer,
+    /// For what `layer` speaks first.
+    pub handshake_timeout: Duration,
+    /// Speaks with clients.
+    pub handler: Handler,
+}
+
+/// What a listener speaks over an accepted connection.
+pub enum Layer {
+    /// Nothing.
+    Plain,
+    /// TLS.
+    Tls(TlsServer),
+    /// A websocket, over TLS or not.
+    Ws(WsServer, Option<TlsServer>),
+}
+
+impl Layer {
+    async fn accept(&self, conn: Buffered) -> io::Result<Buffered> {
+        let stream = match self {
+            Self::Plain => return Ok(conn),
+            Self::Tls(tls) => tls.accept(conn).await?,
+            Self::Ws(ws, None) => ws.accept(conn).await?,
+            Self::Ws(ws, Some(tls)) => ws.accept(Buffered::new(tls.accept(conn).await?)).await?,
+        };
+        Ok(Buffered::new(stream))
+    }
+}
+
+/// A service's current connection.
+struct Counted<'s>(&'s Counters);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.current_conns.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Service {
+    /// Serves one connection until it ends; see [`Handler::handle`] for `drain` and dropping the future. Nothing here
+    /// happens in the accept loop, so that a slow plugin keeps nobody else waiting.
+    ///
+    /// # Errors
+    /// If something failed, with what is known of the connection by then. Refusals are not errors.
+    pub async fn serve(
+        &self,
+        accepted: Accepted,
+        network: &'static str,
+        sid: Arc<str>,
+        drain: CancellationToken,
+    ) -> Result<(), (ConnInfo, HandlerError)> {
+        let Accepted { stream, client, local } = accepted;
+        let info = ConnInfo { service: Arc::clone(&self.name), sid, client, local };
+        let counted = self.counters.as_deref().map(|counters| {
+            counters.total_conns.fetch_add(1, Relaxed);
+            counters.current_conns.fetch_add(1, Relaxed);
+            Counted(counters)
+        });
+        // Boxed: what it needs must not be carried along by the connection that comes of it.
+        let outcome = match Box::pin(self.admit(Buffered::new(stream), info.clone(), network)).await {
+            Ok(Some((conn, _permit))) => {
+                let info = conn.info.clone();
+                self.handler.handle(conn, drain).await.map_err(|error| (info, error))
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err((info, error)),
+        };
+        if let (Err(_), Some(Counted(counters))) = (&outcome, &counted) {
+            counters.total_errs.fetch_add(1, Relaxed);
+        }
+        outcome
+    }
+
+    /// The connection as the handler gets it, and what counts it; `None` if it is refused, which it isn't told.
+    async fn admit(
+        &self,
+        mut conn: Buffered,
+        mut info: ConnInfo,
+        network: &'static str,
+    ) -> Result<Option<(Conn, impl Sized + use<>)>, HandlerError> {
+        if self.accept_proxy
+            && let Some(Addresses { source, destination }) = proxy_header(&mut conn).await?
+        {
+            info.client = source.into();
+            info.local = destination.into();
+        }
+        if let Some(admission) = &self.admission
+            && !admission.admits(&info, network).await
+        {
+            refused(&info, "admission", "the client is refused");
+            return Ok(None);
+        }
+        // GOST: one connection too many ends the service, or is served after all.
+        let permit = match &self.conn_limiter {
+            Some(limiter) => {
+                let Some(permit) = limiter.admit(&info.client) else {
+                    refused(&info, "climiter", "too many connections");
+                    return Ok(None);
+                };
+                Some(permit)
+            }
+            None => None,
+        };
+        let shaken = timeout(self.handshake_timeout, self.layer.accept(conn)).await;
+        let stream = shaken.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
+        if let Some(recorder) = &self.client_recorder
+            && let Err(error) = recorder.write(info.client.host().into_bytes()).await
+        {
+            tracing::warn!(kind = "recorder", service = %info.service, sid = %info.sid, "{error}");
+        }
+        if self.rate_limiter.as_ref().is_some_and(|limiter| !limiter.allows(&info.client)) {
+            refused(&info, "rlimiter", "too many connections per second");
+            return Ok(None);
+        }
+        let limits = match &self.shaper {
+            Some(shaper) => shaper.of_connection(&info, network).await,
+            None => Vec::new(),
+        };
+        let counters = self.counters.clone();
+        Ok(Some((Conn { stream, info, limits, counters }, permit)))
+    }
+}
+
+fn refused(info: &ConnInfo, kind: &str, reason: &str) {
+    tracing::debug!(kind, service = %info.service, sid = %info.sid, client = %info.client, "{reason}");
+}
+
+/// Takes a PROXY header off the connection. One that doesn't come in time is none; GOST too.
+async fn proxy_header(conn: &mut Buffered) -> Result<Option<Addresses>, HandlerError> {
+    let read = async {
+        loop {
+            let parsed = Header::parse(&conn.received);
+            match parsed.map_err(|error| HandlerError::BadRequest(error.to_string()))? {
+                Some(header) => return Ok(header),
+                None if conn.fill().await.map_err(HandlerError::Client)? > 0 => {}
+                None => return Err(HandlerError::Client(io::ErrorKind::UnexpectedEof.into())),
+            }
+        }
+    };
+    match timeout(PROXY_TIME, read).await {
+        Ok(header) => {
+            let header: Header = header?;
+            bytes::Buf::advance(&mut conn.received, header.length);
+            Ok(header.addresses)
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::handler::{HandlerParts, http};
+
+    #[tokio::test]
+    async fn a_connection_costs_little_while_it_waits() {
+        let service = Service {
+            name: "s".into(),
+            accept_proxy: true,
+            admission: None,
+            conn_limiter: None,
+            rate_limiter: None,
+            shaper: None,
+            client_recorder: None,
+            counters: None,
+            layer: Layer::Plain,
+            handshake_timeout: Duration::from_secs(15),
+            handler: Handler::Http(http::Http::new(HandlerParts::default(), http::Settings::default())),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let local = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(local).await.unwrap();
+        let accepted = Accepted { stream: stream.into(), client: local.into(), local: local.into() };
+        let future = service.serve(accepted, "tcp", "".into(), CancellationToken::new());
+        assert!(size_of_val(&future) < 6 * 1024, "{} bytes", size_of_val(&future));
+    }
+}
