@@ -13,8 +13,8 @@ const REACH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guests/pre
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_without_its_grant_is_refused_with_the_key_to_add() {
     for (keys, help) in [
-        ("", "add `httpHosts: [example.com]` to the plugin block"),
-        (", httpHosts: [example.com]", "add `keyvalue: {default: {type: memory}}` to the plugin block"),
+        ("", "add `keyvalue: {default: {type: memory}}` to the plugin block"),
+        (", keyvalue: {default: {type: memory}}", "add `httpHosts: [example.com]` to the plugin block"),
     ] {
         let dir = Dir::new();
         dir.write("gateway.yaml", page(&format!("{{type: wasm, addr: {OUTSIDE}{keys}}}")));
