@@ -19,6 +19,11 @@ interop:
     cargo build -p drawspan
     cd tests/interop && DRAWSPAN_BIN={{justfile_directory()}}/target/debug/drawspan go test ./...
 
+# stores in a real Redis (needs redis-server)
+redis:
+    cargo test -p drawspan-bridge-wasm --test redis -- --ignored
+    cargo test -p drawspan --test e2e replicas_share -- --ignored
+
 # latencies of each backing, side by side
 bench:
     cargo bench -p drawspan-plugin-client

@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod drain;
 mod failures;
+mod grants;
 mod page;
 mod plugin_grpc;
 mod plugin_http;

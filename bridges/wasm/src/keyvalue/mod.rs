@@ -114,7 +114,10 @@ impl store::HostBucket for Host {
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Told<()> {
         Ok(match &self.bucket(&bucket)?.0.kind {
-            Kind::Memory(store) => Ok(store.delete(&key)),
+            Kind::Memory(store) => {
+                store.delete(&key);
+                Ok(())
+            }
             Kind::Redis(store) => store.delete(&[key]).await,
         })
     }

@@ -108,10 +108,10 @@ async fn what_a_server_says_is_bounded() {
         format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
     let head = format!("HTTP/1.1 200 OK\r\nx: {large}\r\ncontent-length: 0\r\n\r\n");
     for (answer, refusal) in [
-        (chunked, "HttpResponseBodySize(Some(65536))"),
+        (chunked, "size exceeds limit: 65536 bytes"),
         (
             format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{large}", large.len()),
-            "HttpResponseBodySize(Some(65536))",
+            "size exceeds limit: 65536 bytes",
         ),
         (head, "HttpProtocolError"),
         ("HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n".into(), "HttpProtocolError"),

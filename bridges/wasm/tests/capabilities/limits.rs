@@ -21,10 +21,7 @@ async fn reach() -> Guest {
 
 async fn outside() -> Guest {
     Guest::start("outside.wasm", |settings| {
-        settings.http_hosts = vec![drawspan_bridge_wasm::HttpHost {
-            host: drawspan_bridge_wasm::HostName::Name("name.invalid".into()),
-            ports: None,
-        }];
+        settings.http_hosts = support::nobody();
         settings.keyvalue = support::memory(64 << 20);
     })
     .await

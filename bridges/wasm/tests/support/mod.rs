@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use drawspan_bridge_wasm::{Engine, LoadError, StoreSettings, WasmBridge, WasmSettings};
+use drawspan_bridge_wasm::{Engine, HostName, HttpHost, LoadError, StoreSettings, WasmBridge, WasmSettings};
 use drawspan_wit::authenticator::AuthenticationRequest;
 use drawspan_wit::{Call, CallError, ErrorKind, Plugin};
 use tokio::time::timeout;
@@ -35,6 +35,11 @@ pub(crate) fn settings(path: PathBuf) -> WasmSettings {
 /// The store `default` in memory, of so many bytes.
 pub(crate) fn memory(size: usize) -> Vec<(String, StoreSettings)> {
     vec![("default".into(), StoreSettings::Memory { size })]
+}
+
+/// For a guest that wants `httpHosts` without a host to ask.
+pub(crate) fn nobody() -> Vec<HttpHost> {
+    vec![HttpHost { host: HostName::Name("name.invalid".into()), ports: None }]
 }
 
 /// A component of `tests/guests`, by its file.
