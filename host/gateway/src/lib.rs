@@ -12,8 +12,8 @@ mod plugins;
 mod serve;
 mod services;
 mod sid;
-mod without_effect;
 mod tls;
+mod without_effect;
 
 pub use gateway::{BindError, Bound, Gateway};
 pub use plugins::Plugins;
