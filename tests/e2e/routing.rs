@@ -342,7 +342,7 @@ async fn what_is_not_implemented_is_refused_and_not_left_out() {
         ("handler: {type: http}, metadata: {interface: lo}", "`interface` or `so_mark`"),
     ] {
         let dir = Dir::new();
-        dir.write("gateway.yaml", &format!("services: [{{name: s, addr: '127.0.0.1:0', {service}}}]"));
+        dir.write("gateway.yaml", format!("services: [{{name: s, addr: '127.0.0.1:0', {service}}}]"));
         let finished = drawspan_testkit::run(dir.path(), &["check", "-C", "gateway.yaml"]).await;
         assert_eq!(finished.code, Some(2), "{service}: {}", finished.stderr);
         assert!(finished.stderr.contains(&format!("{what} is not implemented")), "{service}: {}", finished.stderr);
