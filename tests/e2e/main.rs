@@ -12,4 +12,5 @@ mod plugin_grpc;
 mod plugin_http;
 mod plugin_wasm;
 mod routing;
+mod socks;
 mod users;
