@@ -66,7 +66,7 @@ impl Guest {
             service: "service-0".into(),
             certificate: None,
         };
-        let answer = timeout(PATIENCE, self.0.call(Arc::new(request))).await.expect("it doesn't end");
+        let answer = timeout(PATIENCE, self.0.call(Arc::new(request))).await.unwrap();
         Ok(answer?.map(|identity| identity.client_id).unwrap_or_default())
     }
 
