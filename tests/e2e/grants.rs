@@ -1,9 +1,6 @@
 //! What a config grants a component, in the gateway. The bounds are tested beside the sandbox.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-
-use drawspan_testkit::{Dir, run};
+use drawspan_testkit::{Dir, Redis, run, unused_addr};
 
 use crate::page::{Page, page};
 
@@ -67,38 +64,13 @@ async fn no_mount_opens_what_the_gateway_trusts() {
     assert_eq!(page.ask("read", "../gateway.yaml").await, 407);
 }
 
-/// A server that is gone at the end.
-struct Redis(std::process::Child, u16);
-
-impl Redis {
-    fn start() -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("redis-server is installed");
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains("Ready to accept connections")), "it doesn't start");
-        std::thread::spawn(move || lines.for_each(drop));
-        Self(process, port)
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
 async fn replicas_share_a_counter_in_redis() {
-    let redis = Redis::start();
+    let redis = Redis::start(unused_addr().port(), None);
     let block = format!(
         "{{type: wasm, addr: {OUTSIDE}, httpHosts: [example.com], timeout: 2s, keyvalue: {{default: {{type: redis, addr: \"127.0.0.1:{}\"}}}}}}",
-        redis.1
+        redis.port()
     );
     let (one, other) = (Page::start(&block).await, Page::start(&block).await);
     assert_eq!(one.ask("increment", "n=2").await, 200);

@@ -5,52 +5,22 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use drawspan_bridge_wasm::{RedisSettings, StoreSettings};
+use drawspan_testkit::{Redis, unused_addr};
 use support::{Guest, PATIENCE};
 use tokio::time::timeout;
 
-/// A server that is gone at the end.
-struct Redis {
-    process: Child,
-    port: u16,
-}
-
-impl Redis {
-    /// With the password `hunter2`, and nothing in it.
-    fn start(port: u16) -> Self {
-        let mut process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--requirepass", "hunter2"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("redis-server is installed");
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains("Ready to accept connections")), "it doesn't start");
-        // What it says later must go somewhere.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, port }
-    }
-
-    fn stop(mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
+/// With the password `hunter2`.
+fn start(port: u16) -> Redis {
+    Redis::start(port, Some("hunter2"))
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    unused_addr().port()
 }
 
 fn store(port: u16, prefix: &str) -> RedisSettings {
@@ -77,8 +47,8 @@ async fn guest(settings: RedisSettings) -> Guest {
 #[tokio::test]
 #[ignore = "needs redis-server"]
 async fn all_operations_are_as_in_memory() {
-    let redis = Redis::start(free_port());
-    let redis = guest(store(redis.port, "p*[:")).await;
+    let redis = start(free_port());
+    let redis = guest(store(redis.port(), "p*[:")).await;
     let memory = Guest::start("outside.wasm", |wasm| {
         wasm.keyvalue = support::memory(1 << 20);
         wasm.http_hosts = support::nobody();
@@ -119,14 +89,14 @@ async fn all_operations_are_as_in_memory() {
 #[tokio::test]
 #[ignore = "needs redis-server"]
 async fn who_has_the_prefix_has_the_keys() {
-    let server = Redis::start(free_port());
+    let server = start(free_port());
     let [one, replica, other, all] = [
-        guest(store(server.port, "a:")).await,
-        guest(store(server.port, "a:")).await,
-        guest(store(server.port, "b:")).await,
-        guest(store(server.port, "")).await,
+        guest(store(server.port(), "a:")).await,
+        guest(store(server.port(), "a:")).await,
+        guest(store(server.port(), "b:")).await,
+        guest(store(server.port(), "")).await,
     ];
-    let elsewhere = guest(RedisSettings { db: 1, ..store(server.port, "a:") }).await;
+    let elsewhere = guest(RedisSettings { db: 1, ..store(server.port(), "a:") }).await;
     let [one, replica] = [Arc::new(one), Arc::new(replica)];
     let counts = (0..32).map(|n| {
         let guest = Arc::clone(if n % 2 == 0 { &one } else { &replica });
@@ -149,14 +119,14 @@ async fn who_has_the_prefix_has_the_keys() {
 #[tokio::test]
 #[ignore = "needs redis-server"]
 async fn what_others_put_there_is_bounded() {
-    let server = Redis::start(free_port());
-    let client = redis::Client::open(format!("redis://:hunter2@127.0.0.1:{}", server.port)).unwrap();
+    let server = start(free_port());
+    let client = redis::Client::open(format!("redis://:hunter2@127.0.0.1:{}", server.port())).unwrap();
     let mut others = client.get_multiplexed_async_connection().await.unwrap();
     let large = vec![b'x'; (64 << 10) + 1];
     let mut put = redis::pipe();
     put.set("large", &large).set("half", &large[..40_000]).lpush("list", 1).set(b"\xff", 1);
     put.exec_async(&mut others).await.unwrap();
-    let guest = guest(store(server.port, "")).await;
+    let guest = guest(store(server.port(), "")).await;
     assert!(guest.refusal("read", "large").await.contains("more than 65536 bytes"));
     assert!(guest.refusal("get-many", "half half").await.contains("more than 65536 bytes"));
     assert_eq!(guest.ask("read", "half").await.unwrap().len(), 40_000);
@@ -170,13 +140,13 @@ async fn a_server_that_dies_is_an_error_until_it_is_back() {
     let port = free_port();
     let guest = guest(store(port, "a:")).await;
     assert!(guest.refusal("increment", "n=1").await.contains("Connection refused"), "before it is there");
-    let server = Redis::start(port);
+    let server = start(port);
     recovers(&guest, "1").await;
-    server.stop();
+    drop(server);
     let refusal = guest.refusal("increment", "n=1").await;
     assert!(!refusal.contains("hunter2"), "{refusal}");
     // Without a disk it forgot everything.
-    let _server = Redis::start(port);
+    let _server = start(port);
     recovers(&guest, "1").await;
 }
 
@@ -196,8 +166,8 @@ async fn recovers(guest: &Guest, expected: &str) {
 #[tokio::test]
 #[ignore = "needs redis-server"]
 async fn a_wrong_password_is_told_and_not_shown() {
-    let server = Redis::start(free_port());
-    let guest = guest(RedisSettings { password: Some("hunter3".into()), ..store(server.port, "a:") }).await;
+    let server = start(free_port());
+    let guest = guest(RedisSettings { password: Some("hunter3".into()), ..store(server.port(), "a:") }).await;
     let refusal = guest.refusal("read", "a").await;
     assert!(refusal.contains("WRONGPASS") || refusal.contains("authentication failed"), "{refusal}");
     assert!(!refusal.contains("hunter"), "{refusal}");
