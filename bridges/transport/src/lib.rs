@@ -6,6 +6,7 @@ mod target;
 mod tls;
 
 pub use connector::{ConnectError, Connector};
+pub use drawspan_tls::{TlsError, native_roots};
 pub use stream::{Io, Stream};
 pub use target::Target;
-pub use tls::{TlsError, TlsSettings, native_roots};
+pub use tls::TlsSettings;

@@ -4,14 +4,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use drawspan_tls::{AnyName, certificates, native_roots, private_key, roots};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
-use super::{Identity, Options, TlsError, certificates, private_key, roots, settings};
+use super::{Identity, Options, TlsError};
 use crate::net::{Buffered, Stream};
 
 /// How TLS is spoken with a node (GOST reference, config 6.9).
@@ -44,26 +42,20 @@ impl TlsClient {
     pub fn new(of: &ClientSettings) -> Result<Self, TlsError> {
         let provider = of.options.provider();
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
-        let builder = builder.with_protocol_versions(&of.options.versions()).map_err(settings)?;
+        let builder = builder.with_protocol_versions(&of.options.versions())?;
         let roots = match (&of.ca_file, of.secure) {
-            (Some(path), _) => Some(roots(path)?),
-            (None, true) => Some(system_roots()?),
+            (Some(path), _) => Some(Arc::new(roots(path)?)),
+            (None, true) => Some(native_roots()?),
             (None, false) => None,
         };
         let builder = match roots {
             Some(roots) if of.secure => builder.with_root_certificates(roots),
-            roots => {
-                let chain = roots.map(|roots| {
-                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()
-                });
-                let chain = chain.transpose().map_err(|error| TlsError::Settings(error.to_string()))?;
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { chain, provider }))
-            }
+            roots => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName::new(roots, provider)?)),
         };
         let mut config = match &of.identity {
-            Some(files) => builder
-                .with_client_auth_cert(certificates(&files.cert_file)?, private_key(&files.key_file)?)
-                .map_err(settings)?,
+            Some(files) => {
+                builder.with_client_auth_cert(certificates(&files.cert_file)?, private_key(&files.key_file)?)?
+            }
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = of.options.protocols();
@@ -84,64 +76,5 @@ impl TlsClient {
         let (local, peer) = (conn.stream.local_addr(), conn.stream.peer_addr());
         let stream = self.connector.connect(self.name.clone(), conn.into_stream()).await?;
         Ok(Stream::layered(stream, local, peer))
-    }
-}
-
-fn system_roots() -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err(TlsError::Settings("the system has no root certificates; set `tls.caFile`".to_owned()));
-    }
-    Ok(roots)
-}
-
-/// Verifies the chain if there are roots, and never the name. Signatures are always verified, so that a server at least
-/// holds the key that it shows.
-#[derive(Debug)]
-struct AnyName {
-    chain: Option<Arc<WebPkiServerVerifier>>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
-        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at last.
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verdict => verdict,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

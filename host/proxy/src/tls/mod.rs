@@ -4,15 +4,14 @@ mod client;
 mod generated;
 mod server;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::SupportedProtocolVersion;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, SupportedProtocolVersion};
 
 pub use client::{ClientSettings, TlsClient};
+pub use drawspan_tls::TlsError;
 pub use generated::Generated;
 pub use rustls::CipherSuite;
 pub use server::{Certificate, ServerSettings, TlsServer};
@@ -39,23 +38,6 @@ pub struct Identity {
     pub key_file: PathBuf,
 }
 
-/// Why TLS can't be set up.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// A file can't be used.
-    #[error("{path}: {reason}", path = path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// Settings don't fit together.
-    #[error("{0}")]
-    Settings(String),
-}
-
 impl Options {
     fn provider(&self) -> Arc<CryptoProvider> {
         let mut provider = ring::default_provider();
@@ -76,30 +58,4 @@ impl Options {
     fn protocols(&self) -> Vec<Vec<u8>> {
         self.alpn.iter().map(|protocol| protocol.clone().into_bytes()).collect()
     }
-}
-
-fn settings(error: rustls::Error) -> TlsError {
-    TlsError::Settings(error.to_string())
-}
-
-fn unusable(path: &Path, reason: impl ToString) -> TlsError {
-    TlsError::File { path: path.to_owned(), reason: reason.to_string() }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let found = read.map_err(|error| unusable(path, error))?;
-    if found.is_empty() { Err(unusable(path, "no certificate in it")) } else { Ok(found) }
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| unusable(path, error))
-}
-
-fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| unusable(path, error))?;
-    }
-    Ok(roots)
 }

@@ -4,11 +4,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use drawspan_tls::{certificates, private_key, roots};
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Generated, Identity, Options, TlsError, certificates, private_key, roots, settings};
+use super::{Generated, Identity, Options, TlsError};
 use crate::net::{Buffered, Stream};
 
 /// How TLS is spoken with clients.
@@ -50,7 +51,7 @@ impl TlsServer {
         };
         let provider = of.options.provider();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
-        let builder = builder.with_protocol_versions(&of.options.versions()).map_err(settings)?;
+        let builder = builder.with_protocol_versions(&of.options.versions())?;
         let builder = match &of.client_ca {
             Some(path) => {
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider);
@@ -59,7 +60,7 @@ impl TlsServer {
             }
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_single_cert(chain, key).map_err(settings)?;
+        let mut config = builder.with_single_cert(chain, key)?;
         config.alpn_protocols = of.options.protocols();
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
