@@ -10,15 +10,20 @@
 
 mod bridge;
 mod cache;
+mod compiled;
 mod component;
+mod edition;
 mod engine;
+mod function;
 mod host;
 mod instance;
 mod keyvalue;
 mod log;
 mod pool;
 mod slow;
+mod watch;
 
-pub use bridge::{WasmBridge, WasmSettings};
+pub use bridge::{Counters, WasmBridge, WasmSettings};
 pub use component::{Inspection, LoadError, inspect};
 pub use engine::{Engine, EngineError};
+pub use function::Function;
