@@ -11,7 +11,6 @@ use wasmtime::component::Component;
 use crate::LoadError;
 use crate::cache::Cache;
 use crate::component::{hex, one_line};
-use crate::slow::low_priority;
 
 /// The SHA-256 of a file.
 pub(crate) type Digest = [u8; 32];
@@ -40,7 +39,7 @@ impl Compiler {
         self.cache.as_ref()
     }
 
-    /// The component in `bytes`, whose digest is `digest`. May take seconds, on threads of low priority.
+    /// The component in `bytes`, whose digest is `digest`. May take seconds, on several threads.
     pub(crate) fn compile(&self, engine: &Engine, bytes: &[u8], digest: Digest) -> Result<Compiled, LoadError> {
         let slot = self.slot(digest);
         let mut found = slot.lock();
@@ -68,12 +67,9 @@ impl Compiler {
         if let Some(component) = self.cache.as_ref().and_then(|cache| cache.get(engine, &name)) {
             return Ok(component);
         }
-        // Threads of its own, since a component may be replaced while connections are served.
-        let threads = ThreadPoolBuilder::new()
-            .thread_name(|_| "wasm-compile".into())
-            .start_handler(|_| low_priority())
-            .build()
-            .map_err(|error| LoadError::Invalid(error.to_string()))?;
+        // Threads of its own have the priority of the caller's: a low one while connections are served.
+        let threads = ThreadPoolBuilder::new().thread_name(|_| "wasm-compile".into()).build();
+        let threads = threads.map_err(|error| LoadError::Invalid(error.to_string()))?;
         let component = threads
             .install(|| Component::from_binary(engine, bytes))
             .map_err(|error| LoadError::Invalid(one_line(&error)))?;

@@ -63,7 +63,7 @@ impl Drop for SlowLane {
 
 /// Gives the calling thread the lowest priority. Linux: the nice value belongs to the thread. Elsewhere failing to set it costs
 /// fairness, nothing else.
-pub(crate) fn low_priority() {
+fn low_priority() {
     let _ = rustix::process::nice(19);
 }
 

@@ -71,7 +71,6 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
             (Instant::now() + pause, pause)
         });
         if is_new {
-            shared.plan.counters.refused.inc();
             let (name, file) = (&settings.name, settings.path.display());
             tracing::error!(
                 kind = "plugin",
@@ -79,6 +78,7 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
                 file = %file,
                 "{name}: the changed file {file} is not used, the one before goes on serving: {error}"
             );
+            shared.plan.counters.refused.inc();
         }
     }
 }
@@ -98,10 +98,10 @@ async fn replace(shared: &Shared) -> Result<(), LoadError> {
     let edition = Edition::start(&shared.plan, loaded, true).await?;
     let old = shared.current.swap(edition);
     old.pool.retire();
-    shared.plan.counters.swaps.inc();
     let settings = &shared.plan.settings;
     let (name, file) = (&settings.name, settings.path.display());
     let sha256 = crate::component::hex(&sha256);
     tracing::info!(kind = "plugin", plugin = %name, file = %file, sha256, "{name}: the changed file {file} serves now");
+    shared.plan.counters.swaps.inc();
     Ok(())
 }
