@@ -8,7 +8,7 @@
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that can't run stops")]
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -125,7 +125,7 @@ fn http_settings(url: &str) -> BackingSettings {
 fn wasm(max_calls: u64) -> BackingSettings {
     let settings = WasmSettings {
         name: "auther-0".into(),
-        path: Path::new(GUEST).into(),
+        source: PathBuf::from(GUEST).into(),
         sha256: None,
         instances: 8,
         min_instances: 1,

@@ -57,7 +57,7 @@ impl fmt::Display for BackingSettings {
                 None => write!(f, "grpc://{}", settings.target),
             },
             Self::Http(settings) => f.write_str(&settings.redacted_url()),
-            Self::Wasm(settings, _) => write!(f, "wasm:{}", settings.path.display()),
+            Self::Wasm(settings, _) => write!(f, "wasm:{}", settings.source),
         }
     }
 }

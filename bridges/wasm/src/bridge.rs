@@ -1,14 +1,18 @@
 //! [`WasmBridge`]: one plugin, in its sandbox.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use drawspan_bridge_transport::{TlsSettings, redacted};
 use drawspan_wit::{Call, CallError, ErrorKind, Plugin};
 use prometheus_client::metrics::counter::Counter;
+use url::Url;
 
 use crate::edition::{Edition, Plan};
+use crate::fetch::fetch;
 use crate::host::Grants;
 use crate::slow::AbortOnDrop;
 use crate::watch::watch;
@@ -19,9 +23,9 @@ use crate::{Engine, Function, LoadError};
 pub struct WasmSettings {
     /// The entry's name in the config; told to `lifecycle.init` and put before the component's log lines.
     pub name: Arc<str>,
-    /// The component's file.
-    pub path: PathBuf,
-    /// The file's SHA-256; anything else is refused.
+    /// Where the component is.
+    pub source: Source,
+    /// The component's SHA-256; anything else is refused. One that is fetched must have it.
     pub sha256: Option<[u8; 32]>,
     /// The most instances at a time, at least 1.
     pub instances: usize,
@@ -42,6 +46,31 @@ pub struct WasmSettings {
     pub max_reply: usize,
     /// How long starting an instance may take at load.
     pub start_timeout: Duration,
+}
+
+/// Where a component is.
+#[derive(Clone)]
+pub enum Source {
+    /// A file, which is watched.
+    File(PathBuf),
+    /// An `https` URL. It is fetched once and kept in the cache.
+    Https(Url),
+}
+
+impl From<PathBuf> for Source {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+/// As logs show it: without credentials.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Https(url) => f.write_str(&redacted(url)),
+        }
+    }
 }
 
 /// What happened to a plugin besides its calls. Cheap to clone; clones count together.
@@ -86,10 +115,17 @@ impl WasmBridge {
         counters: Counters,
     ) -> Result<Self, LoadError> {
         let grants = Arc::new(Grants::new(&settings));
-        let plan = Arc::new(Plan { engine: engine.clone(), settings, grants, functions, counters });
+        let (path, may_change) = match &settings.source {
+            Source::File(path) => (path.clone(), true),
+            Source::Https(url) => (
+                fetch(engine, url, settings.sha256, &TlsSettings { secure: true, ..TlsSettings::default() }).await?,
+                false,
+            ),
+        };
+        let plan = Arc::new(Plan { engine: engine.clone(), settings, path, grants, functions, counters });
         let current = ArcSwap::new(Edition::start(&plan, plan.read().await?, false).await?);
         let shared = Arc::new(Shared { plan, current });
-        let watch = engine.slow().spawn(watch(Arc::clone(&shared)));
+        let watch = may_change.then(|| engine.slow().spawn(watch(Arc::clone(&shared)))).flatten();
         Ok(Self { shared, _watch: watch.map(AbortOnDrop) })
     }
 }

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use crate::compiled::{Compiled, Digest};
+use crate::fetch::FetchError;
 use crate::host::Host;
 use crate::watch::Stamp;
 use crate::{Engine, keyvalue};
@@ -24,6 +25,9 @@ pub enum LoadError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// It can't be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The file isn't the one that the config pins.
     #[error("its sha256 is {found}, the config wants {wanted}; if the file was replaced on purpose, change `sha256`")]
     Digest {

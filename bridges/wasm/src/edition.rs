@@ -1,6 +1,7 @@
 //! [`Edition`]: a plugin as its file was at one time.
 
 use std::any::TypeId;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use drawspan_wit::lifecycle::InitRequest;
@@ -20,6 +21,8 @@ use crate::{Counters, Engine, LoadError};
 pub(crate) struct Plan {
     pub(crate) engine: Engine,
     pub(crate) settings: WasmSettings,
+    /// The component's file.
+    pub(crate) path: PathBuf,
     /// Made once, so that stores and the log's rate are those of the plugin, whatever its file.
     pub(crate) grants: Arc<Grants>,
     pub(crate) functions: Vec<Function>,
@@ -42,7 +45,7 @@ impl Plan {
         let plan = Arc::clone(self);
         let read = move || {
             let settings = &plan.settings;
-            Loaded::read(&plan.engine, &settings.path, settings.sha256, !settings.keyvalue.is_empty())
+            Loaded::read(&plan.engine, &plan.path, settings.sha256, !settings.keyvalue.is_empty())
         };
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(LoadError::Invalid(error.to_string())))
     }

@@ -14,6 +14,7 @@ mod compiled;
 mod component;
 mod edition;
 mod engine;
+mod fetch;
 mod function;
 mod host;
 mod instance;
@@ -23,7 +24,8 @@ mod pool;
 mod slow;
 mod watch;
 
-pub use bridge::{Counters, WasmBridge, WasmSettings};
+pub use bridge::{Counters, Source, WasmBridge, WasmSettings};
 pub use component::{Inspection, LoadError, inspect};
 pub use engine::{Engine, EngineError};
+pub use fetch::FetchError;
 pub use function::Function;

@@ -45,16 +45,16 @@ impl From<Metadata> for Stamp {
 
 /// Looks at the plugin's file for ever. Nothing that is wrong with a newer file touches the edition that serves.
 pub(crate) async fn watch(shared: Arc<Shared>) {
-    let settings = &shared.plan.settings;
+    let (name, path) = (&shared.plan.settings.name, &shared.plan.path);
     let mut tried = Some(shared.current.load().template.loaded.stamp);
     let mut retry: Option<(Instant, Duration)> = None;
     loop {
         sleep(PERIOD).await;
-        let found = look(&settings.path).await;
+        let found = look(path).await;
         let is_new = found != tried;
         if is_new {
             sleep(SETTLED).await;
-            if look(&settings.path).await != found {
+            if look(path).await != found {
                 continue;
             }
         } else if retry.is_none_or(|(at, _)| Instant::now() < at) {
@@ -71,7 +71,7 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
             (Instant::now() + pause, pause)
         });
         if is_new {
-            let (name, file) = (&settings.name, settings.path.display());
+            let file = path.display();
             tracing::error!(
                 kind = "plugin",
                 plugin = %name,
@@ -98,8 +98,7 @@ async fn replace(shared: &Shared) -> Result<(), LoadError> {
     let edition = Edition::start(&shared.plan, loaded, true).await?;
     let old = shared.current.swap(edition);
     old.pool.retire();
-    let settings = &shared.plan.settings;
-    let (name, file) = (&settings.name, settings.path.display());
+    let (name, file) = (&shared.plan.settings.name, shared.plan.path.display());
     let sha256 = crate::component::hex(&sha256);
     tracing::info!(kind = "plugin", plugin = %name, file = %file, sha256, "{name}: the changed file {file} serves now");
     shared.plan.counters.swaps.inc();

@@ -24,7 +24,9 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use http::{HttpHandler, ProbeResist};
 pub use input::Input;
 pub use log::{Log, LogFormat, LogLevel, LogOutput};
-pub use plugin::{Backing, Cache, GrpcTarget, Instance, OnError, Plugin, Shadow, Tls, TlsIdentity, WasmPlugin};
+pub use plugin::{
+    Backing, Cache, ComponentAddr, GrpcTarget, Instance, OnError, Plugin, Shadow, Tls, TlsIdentity, WasmPlugin,
+};
 pub use secret::Secret;
 pub use service::{Handler, HandlerKind, Listener, ListenerKind, Service};
 pub use source::{At, Place, Source};

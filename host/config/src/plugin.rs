@@ -14,7 +14,7 @@ use crate::{At, HttpUrl, Place, Secret};
 pub use grpc::GrpcTarget;
 pub use policy::{Cache, Shadow};
 pub use tls::{Tls, TlsIdentity};
-pub use wasm::{Instance, WasmPlugin};
+pub use wasm::{ComponentAddr, Instance, WasmPlugin};
 
 /// A plugin, whatever module it serves.
 #[derive(Clone, Debug)]

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use drawspan_testkit::{HttpAnswer, HttpPlugin};
 
 use super::*;
@@ -48,7 +50,7 @@ fn http(server: &HttpPlugin) -> BackingSettings {
 fn missing_component() -> BackingSettings {
     let settings = WasmSettings {
         name: "auther-0".into(),
-        path: "nowhere.wasm".into(),
+        source: PathBuf::from("nowhere.wasm").into(),
         sha256: None,
         instances: 1,
         min_instances: 1,

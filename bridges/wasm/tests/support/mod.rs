@@ -29,7 +29,7 @@ pub(crate) fn examples() -> PathBuf {
 pub(crate) fn settings(path: PathBuf) -> WasmSettings {
     WasmSettings {
         name: "plugin-0".into(),
-        path,
+        source: path.into(),
         sha256: None,
         instances: 4,
         min_instances: 1,
