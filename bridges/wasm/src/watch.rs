@@ -16,7 +16,7 @@ use crate::bridge::Shared;
 use crate::edition::Edition;
 
 /// How often the file is looked at.
-const PERIOD: Duration = Duration::from_secs(1);
+const PERIOD: Duration = Duration::from_millis(500);
 /// A file is read when it stayed the same for so long: until then someone may be writing it.
 const SETTLED: Duration = Duration::from_millis(100);
 /// What couldn't be started is tried again, first after so long, then after twice as long, up to [`LONGEST_PAUSE`].
