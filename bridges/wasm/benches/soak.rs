@@ -33,7 +33,7 @@ struct Counts {
 async fn main() {
     let is_full = std::env::args().any(|arg| arg == "--bench");
     let (calls, pause) =
-        if is_full { (10_000_000, Duration::from_secs(1)) } else { (200_000, Duration::from_millis(100)) };
+        if is_full { (10_000_000, Duration::from_secs(1)) } else { (200_000, Duration::from_millis(300)) };
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plugin.wasm");
