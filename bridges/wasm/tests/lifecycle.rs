@@ -286,3 +286,18 @@ async fn instances_are_kept_warm_added_on_demand_and_replaced_after_their_calls(
     assert_eq!(timeout(PATIENCE, plugin.ask("count")).await.unwrap().unwrap().unwrap(), "1");
     begin(&mut looping).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_a_plugin_that_is_dropped() {
+    let plugin = Changing::start("dropped", |_| ()).await;
+    // All that belongs to it knows its name.
+    let name: Arc<str> = "counted".into();
+    let settings = WasmSettings { name: Arc::clone(&name), ..settings(plugin.path()) };
+    let functions = vec![Function::of::<AuthenticationRequest>()];
+    let engine = Engine::new(None).unwrap();
+    let bridge = WasmBridge::load(&engine, settings, functions, Counters::default()).await.unwrap();
+    assert_eq!(ask(&bridge, "trap").await.unwrap_err().kind(), ErrorKind::Trapped);
+    assert!(Arc::strong_count(&name) > 1);
+    drop(bridge);
+    until(async || Arc::strong_count(&name) == 1).await;
+}
