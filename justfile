@@ -19,9 +19,11 @@ interop:
     cargo build -p drawspan
     cd tests/interop && DRAWSPAN_BIN={{justfile_directory()}}/target/debug/drawspan go test ./...
 
-# latencies of each backing, side by side
+# what docs/speed.md shows: latencies of each backing, components by themselves, a soak, a gateway under attack
 bench:
-    cargo bench -p drawspan-plugin-client
+    cargo bench -p drawspan-plugin-client --bench authenticate
+    cargo bench -p drawspan-bridge-wasm --bench speed --bench soak
+    cargo bench -p drawspan --bench attack
 
 # rebuild the committed components and check that nothing changed
 guests:
