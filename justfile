@@ -24,9 +24,11 @@ redis:
     cargo test -p drawspan-bridge-wasm --test redis -- --ignored
     cargo test -p drawspan --test e2e replicas_share -- --ignored
 
-# latencies of each backing, side by side
+# what docs/speed.md shows: latencies of each backing, components by themselves, a soak, a gateway under attack
 bench:
-    cargo bench -p drawspan-plugin-client
+    cargo bench -p drawspan-plugin-client --bench authenticate
+    cargo bench -p drawspan-bridge-wasm --bench speed --bench soak
+    cargo bench -p drawspan --bench attack
 
 # rebuild the committed components and check that nothing changed
 guests:

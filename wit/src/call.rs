@@ -69,6 +69,11 @@ pub trait Call:
     /// (a trap, a missed deadline, an overload) must never let that client in.
     fn on_failure(&self, on_error: Option<OnError>, kind: ErrorKind) -> Option<Self::Reply>;
 
+    /// A question to try a plugin with before it serves; none where asking has an effect.
+    fn self_check() -> Option<Self> {
+        None
+    }
+
     /// Whether a reply says no, or that there is nothing: such a reply is kept for `negativeTTL`.
     fn is_negative(reply: &Self::Reply) -> bool;
 

@@ -17,8 +17,14 @@ use crate::resolver::ResolveRequest;
 use crate::rewriter::RewriteRequest;
 use crate::router::{Route, RouteRequest};
 use crate::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest, Service};
-use crate::traffic_limiter::{LimitRequest, Rates};
+use crate::traffic_limiter::{LimitRequest, LimitScope, Rates};
+use crate::types::AddressFamily;
 use crate::{Call, ErrorKind, Leave, Module, OnError};
+
+/// What the calls' self-checks ask about: names and addresses that are nobody's.
+const HOST: &str = "self-check.invalid";
+const TARGET: &str = "self-check.invalid:443";
+const CLIENT: &str = "192.0.2.1:1024";
 
 /// An address without its port; what isn't `ip:port` as it is.
 fn without_port(address: &str) -> String {
@@ -102,6 +108,10 @@ impl Call for AdmissionRequest {
         Some(if opens(on_error, kind) { Verdict::Admitted } else { Verdict::Denied })
     }
 
+    fn self_check() -> Option<Self> {
+        Some(Self { network: "tcp".into(), client_address: CLIENT.into(), service: None })
+    }
+
     fn is_negative(reply: &Self::Reply) -> bool {
         *reply == Verdict::Denied
     }
@@ -127,6 +137,17 @@ impl Call for BypassRequest {
         }
     }
 
+    fn self_check() -> Option<Self> {
+        Some(Self {
+            network: "tcp".into(),
+            target_address: TARGET.into(),
+            host: None,
+            path: None,
+            client_id: None,
+            service: None,
+        })
+    }
+
     fn is_negative(reply: &Self::Reply) -> bool {
         *reply == Match::Unmatched
     }
@@ -141,6 +162,17 @@ impl Call for HopRequest {
     /// The dial fails. GOST: no node, which on the first hop means a direct connection; so does `onError: allow`.
     fn on_failure(&self, on_error: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
         (on_error == Some(OnError::Allow)).then_some(None)
+    }
+
+    fn self_check() -> Option<Self> {
+        Some(Self {
+            network: Some("tcp".into()),
+            target_address: Some(TARGET.into()),
+            host: None,
+            path: None,
+            client_id: None,
+            source_address: Some(CLIENT.into()),
+        })
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {
@@ -168,6 +200,17 @@ impl Call for LimitRequest {
         }
     }
 
+    fn self_check() -> Option<Self> {
+        Some(Self {
+            scope: LimitScope::Service,
+            service: "self-check".into(),
+            network: "tcp".into(),
+            target_address: None,
+            client_id: None,
+            source_address: None,
+        })
+    }
+
     fn is_negative(reply: &Self::Reply) -> bool {
         reply.upload.is_none() && reply.download.is_none()
     }
@@ -189,6 +232,10 @@ impl Call for LookupRequest {
         (on_error != Some(OnError::Deny)).then(Vec::new)
     }
 
+    fn self_check() -> Option<Self> {
+        Some(Self { family: AddressFamily::Any, host: HOST.into(), client_id: None })
+    }
+
     fn is_negative(reply: &Self::Reply) -> bool {
         reply.is_empty()
     }
@@ -203,6 +250,10 @@ impl Call for ResolveRequest {
     /// An error: the dial fails.
     fn on_failure(&self, _: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
         None
+    }
+
+    fn self_check() -> Option<Self> {
+        Some(Self { family: AddressFamily::Any, host: HOST.into(), client_id: None })
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {
@@ -221,6 +272,10 @@ impl Call for GetRuleRequest {
         Some(None)
     }
 
+    fn self_check() -> Option<Self> {
+        Some(Self { host: HOST.into(), service: None })
+    }
+
     fn is_negative(reply: &Self::Reply) -> bool {
         reply.is_none()
     }
@@ -235,6 +290,10 @@ impl Call for RouteRequest {
     /// No route: the packet is dropped.
     fn on_failure(&self, _: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
         Some(None)
+    }
+
+    fn self_check() -> Option<Self> {
+        Some(Self { destination: "192.0.2.1".into(), router_id: None })
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {
@@ -279,6 +338,10 @@ impl Call for GetServicesRequest {
     /// An error: the dial fails.
     fn on_failure(&self, _: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
         None
+    }
+
+    fn self_check() -> Option<Self> {
+        Some(Self { name: "self-check".into() })
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {

@@ -10,8 +10,12 @@
 
 mod bridge;
 mod cache;
+mod compiled;
 mod component;
+mod edition;
 mod engine;
+mod fetch;
+mod function;
 mod host;
 mod http;
 mod instance;
@@ -20,10 +24,13 @@ mod log;
 mod pool;
 mod slow;
 mod sockets;
+mod watch;
 
-pub use bridge::{WasmBridge, WasmSettings};
+pub use bridge::{Counters, Source, WasmBridge, WasmSettings};
 pub use component::{Inspection, LoadError, inspect};
 pub use engine::{Engine, EngineError};
+pub use fetch::FetchError;
+pub use function::Function;
 pub use host::Mount;
 pub use http::{HostName, HttpHost};
 pub use keyvalue::{RedisSettings, StoreSettings};

@@ -6,12 +6,12 @@ mod support;
 
 use std::sync::Arc;
 
-use drawspan_bridge_wasm::{Engine, LoadError, StoreSettings, WasmBridge, WasmSettings};
+use drawspan_bridge_wasm::{Engine, Function, LoadError, StoreSettings, WasmBridge, WasmSettings};
 use drawspan_wit::ingress::{GetRuleRequest, SetRuleRequest};
 use drawspan_wit::observer::{Event, EventDetail, EventSource, ObserveRequest, Stats};
 use drawspan_wit::service_discovery::GetServicesRequest;
 use drawspan_wit::{CallError, ErrorKind, Plugin};
-use support::{example, keep_log, load, logged, settings};
+use support::{example, keep_log, load, load_all, logged, settings};
 
 const TUNNEL: &str = "4d21094e-b74c-4916-86c1-d9fa36ea677b";
 
@@ -23,10 +23,8 @@ async fn ingress(engine: &Engine, name: &str, size: usize) -> WasmBridge {
         keyvalue: support::memory(size),
         ..settings(example("ingress-rust"))
     };
-    let mut bridge = WasmBridge::load(engine, settings).await.unwrap();
-    bridge.bind::<GetRuleRequest>().await.unwrap();
-    bridge.bind::<SetRuleRequest>().await.unwrap();
-    bridge
+    let functions = vec![Function::of::<GetRuleRequest>(), Function::of::<SetRuleRequest>()];
+    load_all(engine, settings, functions).await.unwrap()
 }
 
 async fn get(bridge: &WasmBridge, host: &str) -> Option<String> {

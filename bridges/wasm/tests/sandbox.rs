@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drawspan_bridge_wasm::{Engine, LoadError, WasmBridge, WasmSettings, inspect};
+use drawspan_bridge_wasm::{Engine, Function, LoadError, WasmBridge, WasmSettings, inspect};
 use drawspan_wit::authenticator::AuthenticationRequest;
 use drawspan_wit::{CallError, ErrorKind, Plugin};
 use support::{PATIENCE, guest};
@@ -20,9 +20,7 @@ fn settings(path: PathBuf) -> WasmSettings {
 }
 
 async fn load(engine: &Engine, settings: WasmSettings) -> Result<WasmBridge, LoadError> {
-    let mut bridge = WasmBridge::load(engine, settings).await?;
-    bridge.bind::<AuthenticationRequest>().await?;
-    Ok(bridge)
+    support::load_all(engine, settings, vec![Function::of::<AuthenticationRequest>()]).await
 }
 
 async fn start(name: &str, change: impl FnOnce(&mut WasmSettings)) -> Arc<WasmBridge> {

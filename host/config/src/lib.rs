@@ -55,8 +55,8 @@ pub use node::{
 pub use observer::{Observer, Recorder, RecorderKind, Rewriter};
 pub use pattern::{AdmissionPattern, BypassPattern};
 pub use plugin::{
-    Addresses, Backing, Cache, GrpcTarget, HostName, HttpHost, Instance, Mount, OnError, Plugin, RedisStore, Shadow,
-    Store, Tls, TlsIdentity, WasmPlugin, overlaps,
+    Addresses, Backing, Cache, ComponentAddr, GrpcTarget, HostName, HttpHost, Instance, Mount, OnError, Plugin,
+    RedisStore, Shadow, Store, Tls, TlsIdentity, WasmPlugin, overlaps,
 };
 pub use reply::{MAX_NODE, decode_node};
 pub use resolver::{Family, HostAndPort, Nameserver, NameserverAddr, Resolver, ResolverKind, Ttl};

@@ -15,7 +15,9 @@ pub use grpc::GrpcTarget;
 pub use policy::{Cache, Shadow};
 pub use tls::{Tls, TlsIdentity};
 pub(crate) use wasm::Files;
-pub use wasm::{Addresses, HostName, HttpHost, Instance, Mount, RedisStore, Store, WasmPlugin, overlaps};
+pub use wasm::{
+    Addresses, ComponentAddr, HostName, HttpHost, Instance, Mount, RedisStore, Store, WasmPlugin, overlaps,
+};
 
 /// A plugin, whatever module it serves.
 #[derive(Clone, Debug)]

@@ -1,4 +1,3 @@
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
@@ -61,7 +60,7 @@ fn every_key_arrives() {
     let AutherKind::Plugin(wasm) = &wasm.kind else { panic!("{wasm:?}") };
     assert_eq!((wasm.timeout, wasm.max_reply, wasm.concurrency), (Duration::from_millis(50), 65536, 64));
     let Backing::Wasm(wasm) = &wasm.backing else { panic!("{wasm:?}") };
-    assert_eq!(wasm.file.value, PathBuf::from("tests/good/component.wasm"));
+    assert_eq!(wasm.addr.value, ComponentAddr::File("tests/good/component.wasm".into()));
     assert_eq!((wasm.instance, wasm.instances, wasm.min_instances), (Instance::Fresh, 4, 2));
     assert_eq!((wasm.max_calls, wasm.memory), (Some(1000), 16 << 20));
     assert_eq!(wasm.sha256.as_ref().map(|digest| digest[1]), Some(0x23));
@@ -110,7 +109,7 @@ fn places_survive_to_the_caller() {
     ));
     let AutherKind::Plugin(plugin) = &config.authers[0].kind else { panic!() };
     let Backing::Wasm(wasm) = &plugin.backing else { panic!() };
-    let diagnostic = Diagnostic::error(&wasm.file.place, "no such module").with_help("try another");
+    let diagnostic = Diagnostic::error(&wasm.addr.place, "no such module").with_help("try another");
     let expected = "\
 error: no such module
  --> test.yaml:3:30

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drawspan_config::{Backing, Diagnostic, GrpcTarget, Instance, OnError, Place, Plugin, Secret, Tls, WasmPlugin};
+use drawspan_config::{
+    Backing, ComponentAddr, Diagnostic, GrpcTarget, Instance, OnError, Place, Plugin, Secret, Tls, WasmPlugin,
+};
 use drawspan_plugin_client::{
     BackingSettings, Bare, CacheSettings, Engine, GrpcSettings, HttpSettings, LoadError, Metrics, PluginClient,
-    PluginSettings, ShadowSettings, Target, TlsSettings, WasmSettings,
+    PluginSettings, ShadowSettings, Source, Target, TlsSettings, WasmSettings,
 };
 use drawspan_wit::Module;
 
@@ -130,7 +132,7 @@ impl Plugins {
             return Ok(engine.clone());
         }
         let engine =
-            Engine::new(self.cache.clone()).map_err(|error| Diagnostic::error(&wasm.file.place, error.to_string()))?;
+            Engine::new(self.cache.clone()).map_err(|error| Diagnostic::error(&wasm.addr.place, error.to_string()))?;
         Ok(self.engine.insert(engine).clone())
     }
 }
@@ -154,7 +156,7 @@ fn place(plugin: &Plugin) -> &Place {
     match &plugin.backing {
         Backing::Grpc { addr, .. } => &addr.place,
         Backing::Http { addr, .. } => &addr.place,
-        Backing::Wasm(wasm) => &wasm.file.place,
+        Backing::Wasm(wasm) => &wasm.addr.place,
     }
 }
 
@@ -162,7 +164,10 @@ fn wasm_settings(name: Arc<str>, module: Module, plugin: &Plugin, wasm: &WasmPlu
     WasmSettings {
         keyvalue: grants::stores(module, &name, wasm),
         name,
-        path: wasm.file.value.clone(),
+        source: match &wasm.addr.value {
+            ComponentAddr::File(path) => Source::File(path.clone()),
+            ComponentAddr::Https(url) => Source::Https(url.expose().clone()),
+        },
         sha256: wasm.sha256.as_ref().map(|digest| digest.value),
         instances: wasm.instances as usize,
         min_instances: wasm.min_instances as usize,

@@ -59,15 +59,10 @@ impl Gateway {
     }
 
     fn spawn<A: AsRef<OsStr>>(dir: Dir, args: &[A]) -> Self {
-        let mut child = Command::new(binary())
+        let mut child = command(dir.path())
             .args(args)
-            .current_dir(dir.path())
-            .env_clear()
-            .env("HOME", dir.path())
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
         let stdout = child.stdout.take().expect("standard output is piped");
@@ -153,9 +148,7 @@ impl Gateway {
 
 /// Runs the gateway in `dir` until it ends by itself.
 pub async fn run(dir: &Path, args: &[&str]) -> Finished {
-    let mut command = Command::new(binary());
-    command.args(args).current_dir(dir).env_clear().env("HOME", dir).stdin(Stdio::null()).kill_on_drop(true);
-    let output = within("the gateway to end", command.output()).await;
+    let output = within("the gateway to end", command(dir).args(args).output()).await;
     let output = output.unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
     let stderr = String::from_utf8(output.stderr).expect("standard error is UTF-8");
     Finished {
@@ -164,6 +157,17 @@ pub async fn run(dir: &Path, args: &[&str]) -> Finished {
         log: stderr.lines().map(|line| LogLine::new(line.to_owned())).collect(),
         stderr,
     }
+}
+
+/// The gateway, at home in `dir`. If there is a `roots.pem`, the system's roots are those.
+fn command(dir: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command.current_dir(dir).env_clear().env("HOME", dir).stdin(Stdio::null()).kill_on_drop(true);
+    let roots = dir.join("roots.pem");
+    if roots.exists() {
+        command.env("SSL_CERT_FILE", roots);
+    }
+    command
 }
 
 fn text(log: &[LogLine]) -> String {

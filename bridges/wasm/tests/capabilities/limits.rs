@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use drawspan_bridge_wasm::{Engine, LoadError, Mount, WasmBridge};
+use drawspan_bridge_wasm::{Engine, LoadError, Mount};
 use drawspan_wit::ErrorKind;
 use drawspan_wit::authenticator::AuthenticationRequest;
 use tokio::time::timeout;
 
-use crate::support::{self, Guest};
+use crate::support::{self, Guest, load};
 
 async fn reach() -> Guest {
     let mount = Mount { host: Path::new(env!("CARGO_MANIFEST_DIR")).into(), guest: "/".into(), writable: false };
@@ -116,8 +116,7 @@ async fn instantiation_has_the_same_bounds() {
         if reason.contains("200ms") {
             settings.start_timeout = Duration::from_millis(200);
         }
-        let mut bridge = WasmBridge::load(&Engine::new(None).unwrap(), settings).await.unwrap();
-        let error = bridge.bind::<AuthenticationRequest>().await.unwrap_err();
+        let error = load::<AuthenticationRequest>(&Engine::new(None).unwrap(), settings).await.err().unwrap();
         assert!(matches!(error, LoadError::Start(_) | LoadError::Shape { .. }), "{error:?}");
         assert!(error.to_string().contains(reason), "{body}: {error}");
     }

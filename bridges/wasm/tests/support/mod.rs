@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use drawspan_bridge_wasm::{Engine, HostName, HttpHost, LoadError, StoreSettings, WasmBridge, WasmSettings};
+use drawspan_bridge_wasm::{
+    Counters, Engine, Function, HostName, HttpHost, LoadError, StoreSettings, WasmBridge, WasmSettings,
+};
 use drawspan_wit::authenticator::AuthenticationRequest;
 use drawspan_wit::{Call, CallError, ErrorKind, Plugin};
 use tokio::time::timeout;
@@ -88,9 +90,16 @@ impl Guest {
 
 /// A plugin that answers `C`.
 pub(crate) async fn load<C: Call>(engine: &Engine, settings: WasmSettings) -> Result<Arc<WasmBridge>, LoadError> {
-    let mut bridge = WasmBridge::load(engine, settings).await?;
-    bridge.bind::<C>().await?;
-    Ok(Arc::new(bridge))
+    load_all(engine, settings, vec![Function::of::<C>()]).await.map(Arc::new)
+}
+
+/// A plugin that answers all of `functions`.
+pub(crate) async fn load_all(
+    engine: &Engine,
+    settings: WasmSettings,
+    functions: Vec<Function>,
+) -> Result<WasmBridge, LoadError> {
+    WasmBridge::load(engine, settings, functions, Counters::default()).await
 }
 
 /// What plugins wrote to the log: name and line.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use crate::decode::{Context, Item, Object};
-use crate::{At, Secret};
+use crate::{At, HttpUrl, Secret};
 
 pub(crate) use mounts::Files;
 pub use mounts::{Mount, overlaps};
@@ -20,9 +20,9 @@ pub use stores::{RedisStore, Store};
 /// A wasm component and the bounds within which it runs.
 #[derive(Clone, Debug)]
 pub struct WasmPlugin {
-    /// The component (`addr`); it was readable when the configuration was loaded.
-    pub file: At<PathBuf>,
-    /// Digest that the file must have.
+    /// Where the component is (`addr`).
+    pub addr: At<ComponentAddr>,
+    /// Digest that the component must have; always there for one that is fetched.
     pub sha256: Option<At<[u8; 32]>>,
     /// Whether instances are used again.
     pub instance: Instance,
@@ -48,6 +48,15 @@ pub struct WasmPlugin {
     pub keyvalue: Vec<(String, Store)>,
     /// Lines that are kept of what it logs, per second. Default 100, at most 100,000.
     pub log: NonZeroU32,
+}
+
+/// Where a component is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ComponentAddr {
+    /// A file; it was readable when the configuration was loaded.
+    File(PathBuf),
+    /// An `https` URL, to be fetched once.
+    Https(HttpUrl),
 }
 
 /// Whether an instance serves more than one call.
@@ -82,8 +91,13 @@ const MEMORY: u64 = 64 << 20;
 const LOG: NonZeroU32 = NonZeroU32::new(100).unwrap();
 
 pub(super) fn decode(addr: Option<&Item<'_>>, object: &mut Object<'_>, cx: &mut Context) -> Option<WasmPlugin> {
-    let file = addr.and_then(|item| component(item, cx));
-    let sha256 = object.take("sha256").and_then(|item| sha256(&item, cx));
+    let component = addr.and_then(|item| component(item, cx));
+    let pin = object.take("sha256");
+    if let (Some(item), Some(At { value: ComponentAddr::Https(_), .. }), None) = (addr, &component, &pin) {
+        let error = item.error("a component that is fetched needs `sha256` beside `addr`");
+        cx.push(error.with_help("`sha256sum` prints it"));
+    }
+    let sha256 = pin.and_then(|item| sha256(&item, cx));
     let instance = object.take("instance").and_then(|item| item.choice("instance", &INSTANCE, cx));
     let instances = object.take("instances").and_then(|item| item.integer(1..=1024, cx)).unwrap_or(INSTANCES);
     let min_instances = object.take("minInstances").and_then(|item| item.integer(0..=instances, cx));
@@ -96,10 +110,12 @@ pub(super) fn decode(addr: Option<&Item<'_>>, object: &mut Object<'_>, cx: &mut 
     let http_hosts = object.take("httpHosts").map(|item| network::http_hosts(&item, cx));
     let keyvalue = object.take("keyvalue").map(|item| stores::decode(&item, cx));
     let log = object.take("log").and_then(|item| log(&item, cx));
-    let file = file?;
-    cx.files.plugin(&file.value);
+    let addr = component?;
+    if let ComponentAddr::File(file) = &addr.value {
+        cx.files.plugin(file);
+    }
     Some(WasmPlugin {
-        file,
+        addr,
         sha256,
         instance: instance.unwrap_or(Instance::Reuse),
         instances,
@@ -116,16 +132,20 @@ pub(super) fn decode(addr: Option<&Item<'_>>, object: &mut Object<'_>, cx: &mut 
     })
 }
 
-fn component(item: &Item<'_>, cx: &mut Context) -> Option<At<PathBuf>> {
+fn component(item: &Item<'_>, cx: &mut Context) -> Option<At<ComponentAddr>> {
     let text = item.text(cx)?;
-    let path = match text.split_once("://") {
+    let file = match text.split_once("://").map(|(scheme, _)| scheme) {
         None => Ok(item.in_folder(&text)),
-        Some(("file", _)) => Url::parse(&text).ok().and_then(|url| url.to_file_path().ok()).ok_or("not a file URL"),
-        Some(("https", _)) => Err("fetching a component over https is not implemented"),
-        Some(_) => Err("expected a path or a `file://` URL"),
+        Some("file") => Url::parse(&text).ok().and_then(|url| url.to_file_path().ok()).ok_or("not a file URL"),
+        Some("https") => match HttpUrl::parse(&text) {
+            Some(url) => return Some(item.at(ComponentAddr::Https(url))),
+            None => Err("not a URL"),
+        },
+        Some("http") => Err("a component is fetched over https only"),
+        Some(_) => Err("expected a path, a `file://` or an `https://` URL"),
     };
-    match path {
-        Ok(path) => item.readable(path, cx),
+    match file {
+        Ok(path) => item.readable(path, cx).map(|path| item.at(ComponentAddr::File(path.value))),
         Err(message) => {
             cx.push(item.error(message));
             None

@@ -1,5 +1,7 @@
 //! Forwarders and the handlers and listeners that proxies have not, as `tests/good/forward.yaml` has them.
 
+use std::path::PathBuf;
+
 use super::*;
 
 fn service(name: &str) -> Service {
