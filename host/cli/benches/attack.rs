@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use drawspan_testkit::{Dir, Gateway, basic, tcp_echo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 const GUESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guests/prebuilt");
@@ -25,37 +25,82 @@ const ATTACK_PAUSE: Duration = Duration::from_millis(10);
 /// Connections at a time when their number is what counts.
 const CLIENTS: usize = 4;
 
-/// Name, service, user name, password.
-fn attacks() -> [(&'static str, &'static str, &'static str, String); 7] {
-    let flood = "a line of the flood\n".repeat(150);
-    [
-        ("loop", "hostile", "loop", String::new()),
-        ("loop with allocation", "hostile", "alloc-loop", String::new()),
-        ("memory bomb", "hostile", "bomb", String::new()),
-        ("stack overflow", "hostile", "recurse", String::new()),
-        ("trap", "hostile", "trap", String::new()),
-        ("log flood", "wasi", "stdout", flood),
-        ("sleep", "wasi", "sleep", "3600".into()),
+/// What one kind of attack asks a hostile plugin for: the user name says what, the password how much of it.
+struct Attack {
+    name: &'static str,
+    service: &'static str,
+    user: &'static str,
+    password: String,
+}
+
+fn attacks(redirect: SocketAddr) -> Vec<Attack> {
+    let attack = |name, service, user, password: &str| Attack { name, service, user, password: password.to_owned() };
+    let file = "/data/../../../../../../etc/passwd";
+    vec![
+        attack("loop", "hostile", "loop", ""),
+        attack("loop with allocation", "hostile", "alloc-loop", ""),
+        attack("loop of host calls", "reach", "flood", "100000000"),
+        attack("sleep", "wasi", "sleep", "3600"),
+        attack("memory bomb", "hostile", "bomb", ""),
+        attack("stack overflow", "hostile", "recurse", ""),
+        attack("trap", "hostile", "trap", ""),
+        attack("huge reply", "hostile", "huge", ""),
+        attack("malformed UTF-8", "reach", "utf8", ""),
+        attack("handle exhaustion", "reach", "handles", ""),
+        attack("log flood", "wasi", "stdout", &"a line of the flood\n".repeat(150)),
+        attack("path escape", "reach", "read", file),
+        attack("socket without a grant", "reach", "tcp", "127.0.0.1:1"),
+        attack("environment", "wasi", "env", ""),
+        attack("private address", "outside", "get", &format!("http://localhost:{}/", redirect.port())),
+        attack("redirect elsewhere", "outside", "follow", &format!("http://{redirect}/")),
     ]
 }
 
-fn config() -> String {
+fn config(redirect: SocketAddr) -> String {
     let service = |name: &str, auther: &str| {
         format!("- {{name: {name}, addr: \"127.0.0.1:0\", handler: {{type: http{auther}}}, listener: {{type: tcp}}}}\n")
     };
     let auther = |name: &str, plugin: &str| format!("- {{name: {name}, plugin: {{type: wasm, {plugin}}}}}\n");
+    let hostile = |name: &str, grants: &str| auther(name, &format!("addr: {GUESTS}/{name}.wasm, timeout: 1s{grants}"));
     [
         "services:\n".to_owned(),
         service("service-0", ""),
         service("example", ", auther: example"),
         service("hostile", ", auther: hostile"),
         service("wasi", ", auther: wasi"),
+        service("reach", ", auther: reach"),
+        service("outside", ", auther: outside"),
         "authers:\n".to_owned(),
         auther("example", &format!("addr: {EXAMPLE}, config: {{users: \"alice:wonder\"}}")),
-        auther("hostile", &format!("addr: {GUESTS}/hostile.wasm, timeout: 1s")),
-        auther("wasi", &format!("addr: {GUESTS}/wasi.wasm, timeout: 1s")),
+        hostile("hostile", ""),
+        hostile("wasi", ""),
+        hostile("reach", ", mounts: [{host: ., guest: /data}]"),
+        hostile(
+            "outside",
+            &format!(", httpHosts: [\"localhost:*\", \"{redirect}\"], keyvalue: {{default: {{type: memory}}}}"),
+        ),
     ]
     .concat()
+}
+
+/// A server on this machine that sends everybody to a host that isn't granted.
+async fn redirects() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = [0; 1024];
+                while stream.read(&mut head).await.is_ok_and(|read| read > 0) {
+                    let reply = "HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n";
+                    if stream.write_all(reply.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    addr
 }
 
 /// Where connections go, and what they say.
@@ -132,7 +177,8 @@ async fn main() {
     let (rounds, slice) = if is_full { (5, Duration::from_millis(500)) } else { (1, Duration::from_millis(20)) };
 
     let dir = Dir::new();
-    dir.write("gateway.yaml", config());
+    let redirect = redirects().await;
+    dir.write("gateway.yaml", config(redirect));
     let mut gateway = Gateway::start_with(dir, &["-C", "gateway.yaml"]).await;
     let echo = tcp_echo().await;
     let plain = Way::new(gateway.addr("service-0").await, "", echo.addr());
@@ -142,7 +188,7 @@ async fn main() {
         "{:<22} {:>21} {:>7}   {:>23} {:>7}",
         "attack", "another plugin's p99", "ratio", "plain connections/s", "ratio"
     );
-    for (name, service, user, password) in attacks() {
+    for Attack { name, service, user, password } in attacks(redirect) {
         let attack = Way::new(gateway.addr(service).await, &basic(user, &password), echo.addr());
         let (mut quiet, mut under) = (Measured::default(), Measured::default());
         quiet.add(&plugin, &plain, slice / 5).await;
@@ -162,6 +208,10 @@ async fn main() {
             // Until the attack has begun.
             tokio::time::sleep(slice / 5).await;
             under.add(&plugin, &plain, slice).await;
+            // They end only when one of their connections is lost.
+            if let Some(lost) = attackers.try_join_next() {
+                lost.unwrap();
+            }
             attackers.shutdown().await;
             // Until what was begun has reached its deadline.
             tokio::time::sleep(Duration::from_millis(1100)).await;
