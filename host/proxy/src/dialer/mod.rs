@@ -16,6 +16,8 @@ pub enum Dialer {
     Tcp,
     /// A protocol over that.
     Layered(Layered),
+    /// UDP: for datagrams to a node that passes them on by itself, nothing else.
+    Udp,
 }
 
 /// A transport with handshakes.
@@ -44,6 +46,8 @@ impl Dialer {
     /// Makes the connection that the transport goes over.
     pub(crate) async fn dial(&self, direct: &Direct, addr: &NodeAddr, deadline: Instant) -> Result<Stream, DialReason> {
         match addr {
+            // GOST: sends each piece of a stream as a datagram.
+            _ if matches!(self, Self::Udp) => Err(DialReason::OnlyDatagrams),
             NodeAddr::Inet(address) => Ok(direct.connect(address, deadline).await?.into()),
             NodeAddr::Unix(path) => {
                 let failed = |error: io::Error| DialReason::Unix { path: path.clone(), error };
@@ -55,7 +59,7 @@ impl Dialer {
     /// Speaks the transport's protocol over `conn`.
     pub(crate) async fn handshake(&self, conn: Buffered) -> io::Result<Buffered> {
         match self {
-            Self::Tcp => Ok(conn),
+            Self::Tcp | Self::Udp => Ok(conn),
             Self::Layered(layered) => match layered.handshake_timeout {
                 Some(limit) => {
                     let shaken = timeout(limit, layered.handshake(conn)).await;

@@ -1,4 +1,4 @@
-//! [`Router::associate`]: datagrams to any target.
+//! Datagrams: [`Router::associate`] to any target, [`Router::connect_udp`] to one.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,11 +6,11 @@ use drawspan_modules::ClientId;
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::socks::Address;
 use tokio::net::lookup_host;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::hop::Leg;
 use super::names::resolve;
-use super::{DialError, Router, Wanted};
+use super::{DialError, DialReason, Router, Wanted, record};
 use crate::net::Datagrams;
 
 /// A way for datagrams to any target.
@@ -19,6 +19,17 @@ pub struct Association {
     /// Sends and receives them.
     pub datagrams: Datagrams,
     /// How they go, for records: `node@addr > `.
+    pub route: String,
+}
+
+/// A way for datagrams to one target.
+#[derive(Debug)]
+pub struct UdpUpstream {
+    /// Sends and receives them.
+    pub datagrams: Datagrams,
+    /// What they are sent to.
+    pub target: Address,
+    /// How they go, for records: `node@addr > target`.
     pub route: String,
 }
 
@@ -32,6 +43,27 @@ impl Router {
         let key = self.key(wanted);
         let leg = Leg { wanted, address: wanted.target, key: &key, is_forwarded: false };
         self.persist(wanted, |deadline| self.route.associate(leg, &self.direct, deadline)).await
+    }
+
+    /// Makes a way for datagrams to the target, as [`Router::dial`] makes a connection.
+    ///
+    /// # Errors
+    /// When all attempts fail; the error tells of the last.
+    pub async fn connect_udp(&self, wanted: &Wanted<'_>) -> Result<UdpUpstream, DialError> {
+        record(self.dial_recorder.as_ref(), wanted).await;
+        let outcome = self.persist(wanted, |deadline| self.attempt_udp(wanted, deadline)).await;
+        if outcome.is_err() {
+            record(self.dial_error_recorder.as_ref(), wanted).await;
+        }
+        outcome
+    }
+
+    async fn attempt_udp(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<UdpUpstream, DialReason> {
+        let (hosts, resolver) = (self.hosts.as_ref(), self.resolver.as_ref());
+        let address = resolve(hosts, resolver, wanted.target, Some(wanted.client)).await?;
+        let key = self.key(wanted);
+        let leg = Leg { wanted, address: &address, key: &key, is_forwarded: false };
+        self.route.connect_udp(leg, &self.direct, deadline).await
     }
 
     /// Where a datagram goes that is sent from here: `target` itself, or the first address of its name. `None` if nobody

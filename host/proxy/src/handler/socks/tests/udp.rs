@@ -3,10 +3,10 @@ use drawspan_wire::socks::{Address, Datagram, Frame};
 use tokio::net::UdpSocket;
 
 use super::*;
-use crate::Router;
 use crate::dialer::Dialer;
 use crate::net::{Buffered, Datagrams};
 use crate::router::{Chain, FailFilter, Hop, Node, NodeAddr, NodeHop, Route, Selector, Strategy};
+use crate::{Direct, Router};
 
 /// Sends back each datagram, the other way round.
 async fn mirror() -> SocketAddr {
@@ -138,7 +138,7 @@ async fn through_another_proxy() {
 /// A UDP tunnel by our own connector.
 async fn tunnel(proxy: &Proxy) -> Datagrams {
     let connector = connector::Connector::Socks5(connector::Socks5::default());
-    connector.associate(Buffered::new(proxy.connect().await)).await.unwrap()
+    connector.associate(Buffered::new(proxy.connect().await), None, &Direct::default()).await.unwrap()
 }
 
 #[tokio::test]

@@ -1,0 +1,117 @@
+//! [`Udp`]: passes clients' datagrams on to targets that the config names (GOST reference, dataplane 8).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use drawspan_modules::{Admission, ClientId};
+use drawspan_wire::http1::HostPort;
+
+use super::session::{Asked, Session};
+use super::{HandlerError, HandlerParts};
+use crate::Conn;
+use crate::listener::UdpSession;
+use crate::net::{Activity, Flow};
+use crate::router::{Hop, NodeAddr, UdpUpstream};
+
+/// Passes datagrams on, each client's to one target. Nobody is authenticated, and no bypass is asked: the targets are the
+/// operator's own.
+pub struct Udp {
+    parts: HandlerParts,
+    hop: Arc<Hop>,
+    idle_timeout: Option<Duration>,
+}
+
+impl Udp {
+    /// To one of the targets of `hop`. A session ends after `idle_timeout` of silence, if the listener doesn't end it before.
+    #[must_use]
+    pub fn new(parts: HandlerParts, hop: Arc<Hop>, idle_timeout: Option<Duration>) -> Self {
+        Self { parts, hop, idle_timeout }
+    }
+
+    /// As [`Handler::handle_datagrams`](super::Handler::handle_datagrams).
+    pub(crate) async fn handle(
+        &self,
+        conn: Conn<UdpSession>,
+        admission: Option<&Admission>,
+    ) -> Result<(), HandlerError> {
+        let (session, mut client) = Session::start(conn, "udp", &self.parts);
+        session.note(|record| record.network = "udp");
+        let (upstream, node) = self.parts.router.forward_udp(&self.hop, &session.info).await.inspect_err(|error| {
+            session.note(|record| record.err = error.to_string());
+        })?;
+        let target = match &node.addr {
+            NodeAddr::Inet(address) => address.clone(),
+            NodeAddr::Unix(path) => HostPort { host: path.display().to_string(), port: 0 },
+        };
+        let asked = Asked { target, user: None, client_id: ClientId::from(String::new()) };
+        session.note(|record| {
+            record.node.clone_from(&node.name);
+            asked.note(record);
+            record.route.clone_from(&upstream.route);
+            (record.src, record.dst) = upstream.datagrams.ends();
+        });
+        self.relay(&session, asked, &mut client, upstream, admission).await.map_err(HandlerError::Datagrams)
+    }
+
+    /// Passes datagrams on until the session is over.
+    async fn relay(
+        &self,
+        session: &Session<'_>,
+        asked: Asked,
+        client: &mut UdpSession,
+        upstream: UdpUpstream,
+        admission: Option<&Admission>,
+    ) -> io::Result<()> {
+        let UdpUpstream { mut datagrams, target, .. } = upstream;
+        let (mut from_target, to_target) = datagrams.split();
+        let idle = self.idle_timeout.map_or(client.ttl(), |limit| limit.min(client.ttl()));
+        let (from_client, to_client) = client.split();
+        let meters = session.meters_of("udp", &asked).await;
+        let activity = Activity::new();
+        let (up, down) = Flow::both(&session.traffic, &meters, &activity);
+        let _piping = session.piping(asked);
+        let unanswered = AtomicU64::new(0);
+        let to_target = async {
+            let mut is_first = true;
+            while let Some(data) = from_client.receive().await {
+                let asks = admission.filter(|_| !std::mem::take(&mut is_first));
+                if let Some(admission) = asks
+                    && !admission.admits_datagram(&session.info.client).await
+                {
+                    continue;
+                }
+                up.moved(data.len()).await;
+                unanswered.fetch_add(1, Relaxed);
+                to_target.send(&target, &data).await?;
+            }
+            // The service ends. What was asked may still be answered.
+            match to_client.is_kept_alive() {
+                true => Ok(()),
+                false => std::future::pending().await,
+            }
+        };
+        let to_client = async {
+            let mut data = Vec::new();
+            loop {
+                from_target.receive(&mut data).await?;
+                to_client.send(&data).await;
+                down.moved(data.len()).await;
+                let before = unanswered.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
+                // GOST: after the first answer the session is over, whatever else was asked.
+                if before.is_ok_and(|before| before == 1) && !to_client.is_kept_alive() {
+                    return Ok(());
+                }
+            }
+        };
+        tokio::select! {
+            outcome = to_target => outcome,
+            outcome = to_client => outcome,
+            () = activity.idle(Some(idle)) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! [`UdpListener`]: clients' datagrams, by where they come from.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use drawspan_modules::Addr;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::tcp::{classify, locate};
+use super::{AcceptError, Accepted, BindError, Transport};
+use crate::net::Udp;
+
+/// What a [`UdpListener`] does with clients (GOST reference, config 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UdpSettings {
+    /// `keepalive`: a session goes on after all of its datagrams were answered.
+    pub keepalive: bool,
+    /// `ttl`: how long a session may be silent.
+    pub ttl: Duration,
+    /// `readQueueSize`: datagrams of a client that wait to be passed on; more are dropped.
+    pub read_queue: usize,
+    /// `backlog`: sessions that wait to be admitted; datagrams of more clients are dropped.
+    pub backlog: usize,
+}
+
+/// Receives datagrams; those of one client are a session.
+#[derive(Debug)]
+pub struct UdpListener {
+    socket: Arc<Udp>,
+    local: SocketAddr,
+    settings: UdpSettings,
+    sessions: Arc<Sessions>,
+    backlog: Arc<Semaphore>,
+}
+
+/// The sessions that there are.
+type Sessions = Mutex<HashMap<SocketAddr, Queue>>;
+
+/// What was received for a session.
+#[derive(Debug)]
+struct Queue {
+    datagrams: mpsc::Sender<Bytes>,
+    has_overflowed: bool,
+}
+
+/// A client's datagrams. It ends when it is dropped; another one from there begins a new one.
+#[derive(Debug)]
+pub struct UdpSession {
+    received: Received,
+    replies: Replies,
+    ttl: Duration,
+    sessions: Arc<Sessions>,
+    waiting: Option<OwnedSemaphorePermit>,
+}
+
+/// A client's datagrams to us.
+#[derive(Debug)]
+pub(crate) struct Received(mpsc::Receiver<Bytes>);
+
+/// Our datagrams to a client.
+#[derive(Debug)]
+pub(crate) struct Replies {
+    socket: Arc<Udp>,
+    client: SocketAddr,
+    keepalive: bool,
+}
+
+impl UdpListener {
+    /// Receives at `address`, written as for [`TcpListener::bind`](super::TcpListener::bind).
+    ///
+    /// # Errors
+    /// If that is impossible.
+    pub async fn bind(address: &str, settings: UdpSettings) -> Result<Self, BindError> {
+        let open = |address| {
+            let socket = Udp::open(address, |_| Ok(()))?;
+            let local = socket.local_addr()?;
+            Ok((socket, local))
+        };
+        let (socket, local) = locate(address).await?.bind(open)?;
+        let backlog = Arc::new(Semaphore::new(settings.backlog));
+        Ok(Self { socket: Arc::new(socket), local, settings, sessions: Arc::default(), backlog })
+    }
+
+    /// The address that is received at, with the port that the kernel chose.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Waits for a client that has no session yet; meanwhile, and only then, others get their datagrams. Dropping the future
+    /// loses none.
+    ///
+    /// # Errors
+    /// As [`Listener::accept`](super::Listener::accept).
+    pub async fn accept(&self) -> Result<Accepted, AcceptError> {
+        let session = self.socket.receive(|data, client| self.deliver(data, client)).await.map_err(classify)?;
+        let client = Addr::from(session.replies.client);
+        Ok(Accepted { transport: Transport::Udp(session), client, local: self.local.into() })
+    }
+
+    /// Puts a datagram into its session's queue; the session, if there was none.
+    fn deliver(&self, data: &[u8], client: SocketAddr) -> Option<UdpSession> {
+        let mut sessions = lock(&self.sessions);
+        let mut data = Bytes::copy_from_slice(data);
+        if let Some(queue) = sessions.get_mut(&client) {
+            match queue.datagrams.try_send(data) {
+                Ok(()) => return None,
+                Err(TrySendError::Full(_)) => {
+                    if !std::mem::replace(&mut queue.has_overflowed, true) {
+                        let length = self.settings.read_queue;
+                        tracing::warn!(
+                            "{client} sends faster than its datagrams are passed on: beyond {length} they are dropped"
+                        );
+                    }
+                    return None;
+                }
+                // It has just ended.
+                Err(TrySendError::Closed(back)) => data = back,
+            }
+        }
+        let Ok(waiting) = Arc::clone(&self.backlog).try_acquire_owned() else {
+            tracing::debug!("a datagram of {client} is dropped: {} clients wait already", self.settings.backlog);
+            return None;
+        };
+        let (queue, received) = mpsc::channel(self.settings.read_queue);
+        // There is room: the queue is new.
+        let _ = queue.try_send(data);
+        sessions.insert(client, Queue { datagrams: queue, has_overflowed: false });
+        let replies = Replies { socket: Arc::clone(&self.socket), client, keepalive: self.settings.keepalive };
+        let (ttl, sessions) = (self.settings.ttl, Arc::clone(&self.sessions));
+        Some(UdpSession { received: Received(received), replies, ttl, sessions, waiting: Some(waiting) })
+    }
+}
+
+/// Its sessions go on to what they have received, and no further.
+impl Drop for UdpListener {
+    fn drop(&mut self) {
+        lock(&self.sessions).clear();
+    }
+}
+
+impl UdpSession {
+    /// No more one of those that wait.
+    pub(crate) fn admitted(&mut self) {
+        self.waiting = None;
+    }
+
+    pub(crate) fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// Both directions, for use at the same time.
+    pub(crate) fn split(&mut self) -> (&mut Received, &Replies) {
+        (&mut self.received, &self.replies)
+    }
+}
+
+impl Received {
+    /// The next datagram; `None` when the service has ended. Dropping the future loses none.
+    pub(crate) async fn receive(&mut self) -> Option<Bytes> {
+        self.0.recv().await
+    }
+}
+
+impl Replies {
+    pub(crate) async fn send(&self, data: &[u8]) {
+        self.socket.send(data, self.client).await;
+    }
+
+    /// Whether the session goes on when nothing is to be answered.
+    pub(crate) fn is_kept_alive(&self) -> bool {
+        self.keepalive
+    }
+}
+
+impl Drop for UdpSession {
+    fn drop(&mut self) {
+        self.received.0.close();
+        let mut sessions = lock(&self.sessions);
+        // Another one may have taken the place already.
+        if sessions.get(&self.replies.client).is_some_and(|queue| queue.datagrams.is_closed()) {
+            sessions.remove(&self.replies.client);
+        }
+    }
+}
+
+fn lock(sessions: &Sessions) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, Queue>> {
+    sessions.lock().unwrap_or_else(PoisonError::into_inner)
+}
