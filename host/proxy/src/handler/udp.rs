@@ -73,11 +73,11 @@ impl Udp {
         let (up, down) = Flow::both(&session.traffic, &meters, &activity);
         let _piping = session.piping(asked);
         let unanswered = AtomicU64::new(0);
-        let to_target = async {
+        let questions = async {
             let mut is_first = true;
             while let Some(data) = from_client.receive().await {
-                let asks = admission.filter(|_| !std::mem::take(&mut is_first));
-                if let Some(admission) = asks
+                let ask = admission.filter(|_| !std::mem::take(&mut is_first));
+                if let Some(admission) = ask
                     && !admission.admits_datagram(&session.info.client).await
                 {
                     continue;
@@ -87,12 +87,9 @@ impl Udp {
                 to_target.send(&target, &data).await?;
             }
             // The service ends. What was asked may still be answered.
-            match to_client.is_kept_alive() {
-                true => Ok(()),
-                false => std::future::pending().await,
-            }
+            if to_client.is_kept_alive() { Ok(()) } else { std::future::pending().await }
         };
-        let to_client = async {
+        let answers = async {
             let mut data = Vec::new();
             loop {
                 from_target.receive(&mut data).await?;
@@ -100,14 +97,14 @@ impl Udp {
                 down.moved(data.len()).await;
                 let before = unanswered.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
                 // GOST: after the first answer the session is over, whatever else was asked.
-                if before.is_ok_and(|before| before == 1) && !to_client.is_kept_alive() {
+                if before == Ok(1) && !to_client.is_kept_alive() {
                     return Ok(());
                 }
             }
         };
         tokio::select! {
-            outcome = to_target => outcome,
-            outcome = to_client => outcome,
+            outcome = questions => outcome,
+            outcome = answers => outcome,
             () = activity.idle(Some(idle)) => Ok(()),
         }
     }

@@ -191,3 +191,96 @@ impl Drop for UdpSession {
 fn lock(sessions: &Sessions) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, Queue>> {
     sessions.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UdpSocket;
+
+    use super::*;
+
+    const SETTINGS: UdpSettings =
+        UdpSettings { keepalive: true, ttl: Duration::from_secs(5), read_queue: 2, backlog: 1 };
+
+    async fn client(of: &UdpListener) -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(of.local_addr()).await.unwrap();
+        socket
+    }
+
+    async fn accept(listener: &UdpListener) -> UdpSession {
+        match listener.accept().await.unwrap().transport {
+            Transport::Udp(session) => session,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn datagrams_beyond_the_queue_are_dropped() {
+        let listener = UdpListener::bind("127.0.0.1:0", SETTINGS).await.unwrap();
+        let (one, other) = (client(&listener).await, client(&listener).await);
+        one.send(b"1").await.unwrap();
+        let mut session = accept(&listener).await;
+        session.admitted();
+        for data in [b"2", b"3", b"4"] {
+            one.send(data).await.unwrap();
+        }
+        other.send(b"x").await.unwrap();
+        let mut second = accept(&listener).await;
+        assert_eq!(second.received.receive().await.unwrap(), "x");
+        assert_eq!(session.received.receive().await.unwrap(), "1");
+        assert_eq!(session.received.receive().await.unwrap(), "2");
+        assert!(session.received.0.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn clients_beyond_the_backlog_wait_for_another_time() {
+        let listener = UdpListener::bind("127.0.0.1:0", SETTINGS).await.unwrap();
+        let (one, other) = (client(&listener).await, client(&listener).await);
+        one.send(b"1").await.unwrap();
+        let mut session = accept(&listener).await;
+        assert_eq!(session.received.receive().await.unwrap(), "1");
+        other.send(b"lost").await.unwrap();
+        one.send(b"2").await.unwrap();
+        tokio::select! {
+            second = listener.accept() => panic!("{second:?}"),
+            data = session.received.receive() => assert_eq!(data.unwrap(), "2"),
+        }
+        session.admitted();
+        other.send(b"again").await.unwrap();
+        assert_eq!(accept(&listener).await.received.receive().await.unwrap(), "again");
+    }
+
+    #[tokio::test]
+    async fn a_session_that_has_ended_makes_room_for_another() {
+        let listener = UdpListener::bind("127.0.0.1:0", SETTINGS).await.unwrap();
+        let client = client(&listener).await;
+        for data in ["1", "2"] {
+            client.send(data.as_bytes()).await.unwrap();
+            let mut session = accept(&listener).await;
+            assert_eq!(session.received.receive().await.unwrap(), data);
+            session.split().1.send(b"answer").await;
+            assert_eq!(client.recv(&mut [0; 16]).await.unwrap(), 6);
+            drop(session);
+            assert!(lock(&listener.sessions).is_empty());
+        }
+        client.send(b"3").await.unwrap();
+        let mut session = accept(&listener).await;
+        drop(listener);
+        assert_eq!(session.received.receive().await.unwrap(), "3");
+        assert_eq!(session.received.receive().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_wildcard_receives_from_both_families() {
+        let listener = UdpListener::bind(":0", SETTINGS).await.unwrap();
+        for ip in ["127.0.0.1", "::1"] {
+            let socket = UdpSocket::bind((ip, 0)).await.unwrap();
+            socket.send_to(b"x", (ip, listener.local_addr().port())).await.unwrap();
+            let accepted = listener.accept().await.unwrap();
+            assert_eq!(accepted.client, socket.local_addr().unwrap().into());
+            let Transport::Udp(mut session) = accepted.transport else { panic!("not UDP") };
+            session.split().1.send(b"y").await;
+            assert_eq!(socket.recv(&mut [0; 16]).await.unwrap(), 1);
+        }
+    }
+}
