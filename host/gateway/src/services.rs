@@ -162,7 +162,6 @@ impl Objects {
                 },
                 dial_recorder: self.recorder(of, Record::DialAddress),
                 dial_error_recorder: self.recorder(of, Record::DialError),
-                ..Router::default()
             },
         }
     }
