@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use drawspan_testkit::{Dir, Gateway, HttpAnswer, HttpPlugin, PATIENCE, connect, eventually, run, tcp_echo, within};
+use drawspan_testkit::{
+    Dir, Gateway, HttpAnswer, HttpCall, HttpPlugin, PATIENCE, Signal, connect, eventually, run, tcp_echo, within,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -161,9 +163,23 @@ async fn ask(address: SocketAddr, request: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_out_of_file_descriptors_pauses_and_goes_on() {
-    let echo = tcp_echo().await;
-    let mut gateway = Gateway::start("services: [{name: service-0, addr: '127.0.0.1:0', handler: {type: http}}]").await;
+    let (echo, observer) = (tcp_echo().await, HttpPlugin::start(HttpAnswer::reply(200, r#"{"ok":true}"#)).await);
+    let yaml = format!(
+        "services: [{{name: service-0, addr: '127.0.0.1:0', observer: o, handler: {{type: http}}}}]
+observers: [{{name: o, plugin: {{type: http, addr: 'http://{}/'}}}}]",
+        observer.addr()
+    );
+    let mut gateway = Gateway::start(&yaml).await;
     let proxy = gateway.proxy().await;
+    let told = async |states: &[&str]| {
+        let state = |call: &HttpCall| call.body["events"][0]["status"]["state"].as_str().map(str::to_owned);
+        eventually("the states", PATIENCE, async || {
+            let told: Vec<_> = observer.calls().iter().filter_map(state).collect();
+            (told == states).then_some(())
+        })
+        .await;
+    };
+    told(&["running", "ready"]).await;
     gateway.allow_files(8);
     let mut clients = Vec::new();
     for _ in 0..16 {
@@ -176,8 +192,25 @@ async fn a_gateway_out_of_file_descriptors_pauses_and_goes_on() {
     };
     eventually("two pauses", PATIENCE, async || (pauses(&gateway).len() >= 2).then_some(())).await;
     assert_eq!(pauses(&gateway)[..2], ["can't accept; trying again in 1s", "can't accept; trying again in 2s"]);
+    told(&["running", "ready", "failed"]).await;
     drop(clients);
     connect(proxy, "", echo.addr()).await.unwrap().echo(b"hello").await;
+    told(&["running", "ready", "failed", "ready"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_answered_while_the_gateway_ends() {
+    let target = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let listen = format!("udp://127.0.0.1:0/{}", target.local_addr().unwrap());
+    let mut gateway = Gateway::start_with(Dir::new(), &["-L", &listen]).await;
+    let socket = client(gateway.proxy().await).await;
+    socket.send(b"question").await.unwrap();
+    let (mut buffer, from) = ([0; 16], within("the question", target.recv_from(&mut [0; 16])).await.unwrap().1);
+    gateway.signal(Signal::TERM);
+    eventually("the end to begin", PATIENCE, async || gateway.log_text().contains("shutting down").then_some(())).await;
+    target.send_to(b"answer", from).await.unwrap();
+    assert_eq!(within("the answer", socket.recv(&mut buffer)).await.unwrap(), 6);
+    assert_eq!(gateway.finish().await.code, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
