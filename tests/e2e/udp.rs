@@ -109,6 +109,7 @@ services:
 - {name: service-0, addr: '127.0.0.1:0', metadata: {interface: '192.0.2.1,127.0.0.2'}, handler: {type: http}}
 - {name: by-node, addr: '127.0.0.1:0', interface: 127.0.0.2, handler: {type: http, chain: direct}}
 - {name: by-hop, addr: '127.0.0.1:0', handler: {type: http, chain: hop}}
+- {name: by-service, addr: '127.0.0.1:0', interface: 127.0.0.6, handler: {type: http, chain: plain}}
 - {name: strict, addr: '127.0.0.1:0', metadata: {interface: '192.0.2.1!,127.0.0.2'}, handler: {type: http}}
 - name: forward
   addr: 127.0.0.1:0
@@ -116,6 +117,7 @@ services:
   forwarder: {nodes: [{name: n, addr: 'TARGET', metadata: {interface: 127.0.0.5}}]}
 - {name: rejecting, addr: '127.0.0.1:0', handler: {type: http, chain: reject}}
 chains:
+- {name: plain, hops: [{name: h, nodes: [{name: n, addr: 'TARGET', connector: {type: tcp}}]}]}
 - name: direct
   hops: [{name: h, nodes: [{name: n, interface: 127.0.0.3, connector: {type: direct}, dialer: {type: direct}}]}]
 - name: hop
@@ -124,7 +126,9 @@ chains:
   hops: [{name: h, nodes: [{name: n, connector: {type: direct, metadata: {action: reject}}, dialer: {type: direct}}]}]
 ";
     let mut gateway = Gateway::start(&yaml.replace("TARGET", &sees.to_string())).await;
-    for (service, source) in [("service-0", "127.0.0.2"), ("by-node", "127.0.0.3"), ("by-hop", "127.0.0.4")] {
+    for (service, source) in
+        [("service-0", "127.0.0.2"), ("by-node", "127.0.0.3"), ("by-hop", "127.0.0.4"), ("by-service", "127.0.0.6")]
+    {
         let proxy = gateway.addr(service).await;
         let request = format!("CONNECT {sees} HTTP/1.1\r\n\r\n");
         let answer = ask(proxy, request.as_bytes()).await;

@@ -211,8 +211,10 @@ fn reports(of: &drawspan_config::Reports) -> Reports {
 /// What the config's language has and the gateway hasn't: refused, so that nothing is silently left out.
 pub(crate) fn refuse_unimplemented(of: &Service) -> Result<(), Diagnostic> {
     let Service { handler, metadata, .. } = of;
+    let sends_proxy = matches!(&handler.kind, HandlerKind::Forward(forward) if forward.proxy_protocol.is_some());
     let is_missing = [
-        (is_udp(of) && metadata.accept_proxy, "`proxyProtocol` of a udp listener"),
+        (is_udp(of) && (metadata.accept_proxy || sends_proxy), "`proxyProtocol` of a udp service"),
+        (is_udp(of) && handler.sniffing.is_some(), "`sniffing` of datagrams"),
         (handler.sniffing.is_some(), "`sniffing`"),
         (!metadata.labels.is_empty(), "`labels`"),
     ];

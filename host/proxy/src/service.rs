@@ -120,6 +120,8 @@ impl Service {
     }
 
     /// A client's datagrams, each of which may be refused, as the client may.
+    ///
+    /// GOST: doesn't count them as one of its connections.
     async fn serve_udp(
         &self,
         mut session: UdpSession,

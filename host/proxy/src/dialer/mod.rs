@@ -16,7 +16,7 @@ pub enum Dialer {
     Tcp,
     /// A protocol over that.
     Layered(Layered),
-    /// UDP: for datagrams to a node that passes them on by itself, nothing else.
+    /// UDP: for datagrams to a node that passes them on by itself; no connection goes over it.
     Udp,
 }
 
@@ -46,8 +46,6 @@ impl Dialer {
     /// Makes the connection that the transport goes over.
     pub(crate) async fn dial(&self, direct: &Direct, addr: &NodeAddr, deadline: Instant) -> Result<Stream, DialReason> {
         match addr {
-            // GOST: sends each piece of a stream as a datagram.
-            _ if matches!(self, Self::Udp) => Err(DialReason::OnlyDatagrams),
             NodeAddr::Inet(address) => Ok(direct.connect(address, deadline).await?.into()),
             NodeAddr::Unix(path) => {
                 let failed = |error: io::Error| DialReason::Unix { path: path.clone(), error };

@@ -15,6 +15,7 @@ use super::selector::{Candidate, Selector};
 use super::{Association, DialReason, UdpUpstream, Upstream};
 use crate::Direct;
 use crate::connector::Connector;
+use crate::dialer::Dialer;
 use crate::net::{Buffered, Datagrams};
 
 /// Hops in a row.
@@ -95,7 +96,7 @@ impl Route {
         let conn = match end {
             End::Here(direct) => Buffered::new(direct.connect(leg.address, deadline).await?),
             End::Node(conn, node) => ask(node, conn, leg.address).await?,
-            End::Nowhere(_) => Buffered::new(closed()?),
+            End::Nowhere => Buffered::new(closed()?),
         };
         attempt.into_iter().for_each(Attempt::succeeded);
         route.push_str(&leg.address.to_string());
@@ -115,7 +116,7 @@ impl Route {
         let datagrams = match end {
             End::Here(direct) => Datagrams::Plain(direct.associate()?),
             End::Node(conn, node) => associate(node, conn, None, direct).await?,
-            End::Nowhere(node) => return Err(failed(node, "it rejects everything")),
+            End::Nowhere => Datagrams::Framed(Buffered::new(closed()?)),
         };
         attempt.into_iter().for_each(Attempt::succeeded);
         Ok(Association { datagrams, route })
@@ -145,7 +146,7 @@ impl Route {
                 (Datagrams::Plain(socket), target.into())
             }
             End::Node(conn, node) => (associate(node, conn, Some(&target), direct).await?, (&target).into()),
-            End::Nowhere(node) => return Err(failed(node, "it rejects everything")),
+            End::Nowhere => (Datagrams::Framed(Buffered::new(closed()?)), (&target).into()),
         };
         attempt.into_iter().for_each(Attempt::succeeded);
         route.push_str(&rest);
@@ -190,8 +191,8 @@ enum End<'w> {
     Here(&'w Direct),
     /// To this node, which is ready to be asked for more.
     Node(Buffered, &'w Node),
-    /// To this node, which rejects everything.
-    Nowhere(&'w Node),
+    /// To a node that rejects everything.
+    Nowhere,
 }
 
 impl<'r> Way<'r> {
@@ -222,16 +223,21 @@ impl<'r> Way<'r> {
 async fn reach<'w>(before: End<'w>, node: &'w Node, leg: Leg<'_>, deadline: Instant) -> Result<End<'w>, DialReason> {
     if let Connector::Direct { reject } = node.connector {
         return match before {
-            End::Here(_) if reject => Ok(End::Nowhere(node)),
+            End::Here(_) if reject => Ok(End::Nowhere),
             End::Here(direct) => Ok(End::Here(node.direct.as_ref().unwrap_or(direct))),
             // GOST: goes past the nodes before it.
             End::Node(..) => Err(failed(node, "no proxy may stand before a node with a direct connector")),
-            End::Nowhere(_) => Ok(before),
+            End::Nowhere => Ok(End::Nowhere),
         };
+    }
+    if matches!(node.dialer, Dialer::Udp) {
+        // GOST: sends each piece of a stream as a datagram.
+        return Err(failed(node, DialReason::OnlyDatagrams));
     }
     let addr = node_addr(node, Some(leg.wanted.client)).await?;
     let conn = match (before, &addr) {
         (End::Here(direct), addr) => {
+            // GOST: only the node's own interface and mark count.
             let dialled = node.dialer.dial(node.direct.as_ref().unwrap_or(direct), addr, deadline).await;
             Buffered::new(dialled.map_err(|reason| failed(node, reason))?)
         }
@@ -239,7 +245,7 @@ async fn reach<'w>(before: End<'w>, node: &'w Node, leg: Leg<'_>, deadline: Inst
         (End::Node(..), NodeAddr::Unix(_)) => {
             return Err(failed(node, "a unix socket can't be reached through another node"));
         }
-        (End::Nowhere(before), _) => return Ok(End::Nowhere(before)),
+        (End::Nowhere, _) => return Ok(End::Nowhere),
     };
     if let Some(version) = node.proxy_protocol {
         let header = proxy_header(version, leg.wanted.info);
@@ -249,7 +255,8 @@ async fn reach<'w>(before: End<'w>, node: &'w Node, leg: Leg<'_>, deadline: Inst
     Ok(End::Node(conn, node))
 }
 
-/// What `action: reject` leads to: it can be neither read nor written.
+/// What `action: reject` leads to, as in GOST: a connection that is at its end, which its client is told is there. It isn't a
+/// failure, after which others would be tried.
 fn closed() -> Result<UnixStream, DialReason> {
     UnixStream::pair().map(|(near, _)| near).map_err(DialReason::Reject)
 }

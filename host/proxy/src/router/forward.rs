@@ -62,7 +62,7 @@ impl Router {
         hop.select(leg).await.and_then(|node| node.ok_or(DialReason::NoNode)).map_err(no_way)
     }
 
-    /// The router to a target that may have interfaces of its own.
+    /// The router to a target that may have interfaces of its own. GOST: overlooks them.
     fn towards(&self, node: &Node) -> Cow<'_, Self> {
         match &node.direct {
             Some(direct) => Cow::Owned(Self { direct: direct.clone(), ..self.clone() }),

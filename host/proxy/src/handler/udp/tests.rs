@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
-use drawspan_modules::{LimitRules, Rates};
+use drawspan_modules::{Bypass, ConnLimiter, LimitRules, Rates};
 use drawspan_wit::admission::{AdmissionRequest, Verdict};
+use drawspan_wit::bypass::{BypassRequest, Match};
 use drawspan_wit::{CallError, Plugin, boxed};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -264,6 +265,24 @@ async fn limits_count_for_datagrams() {
     assert_eq!((counters.input.load(Relaxed), counters.output.load(Relaxed)), (7, 3));
 }
 
+#[tokio::test]
+async fn sessions_are_counted_as_connections() {
+    let mirror = Mirror::start().await;
+    let limits = LimitRules { service: Some(1), ..LimitRules::default() };
+    let service = forwarder(target(mirror.address), HandlerParts::default());
+    let service = Service { conn_limiter: Some(ConnLimiter::new(limits)), ..service };
+    let counters = service.counters.clone().unwrap();
+    let running = Running::udp(service, SETTINGS).await;
+    let (one, other) = (client(&running).await, client(&running).await);
+    assert_mirrors(&one, &[1]).await;
+    other.send(b"one too many").await.unwrap();
+    while counters.total_conns.load(Relaxed) < 2 || counters.current_conns.load(Relaxed) > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_mirrors(&one, &[2]).await;
+    assert_eq!(mirror.sources().len(), 2);
+}
+
 /// A proxy that relays datagrams.
 async fn proxy(kind: &str) -> Running {
     let parts = HandlerParts::default();
@@ -313,6 +332,41 @@ async fn through_proxies_of_every_kind() {
     }
 }
 
+/// Has targets in it that begin so, and says what it was asked.
+struct Beginning(&'static str, Arc<Mutex<Vec<(String, String)>>>);
+
+impl Plugin<BypassRequest> for Beginning {
+    async fn call(&self, call: Arc<BypassRequest>) -> Result<Match, CallError> {
+        self.1.lock().unwrap().push((call.network.clone(), call.target_address.clone()));
+        Ok(if call.target_address.starts_with(self.0) { Match::Matched } else { Match::Unmatched })
+    }
+}
+
+#[tokio::test]
+async fn an_http_proxy_judges_the_target_and_then_each_datagram() {
+    let (mirror, asked) = (Mirror::start().await, Arc::<Mutex<Vec<_>>>::default());
+    let bypass = Bypass::new(boxed(Beginning("127.0.0.9", Arc::clone(&asked))));
+    let parts = HandlerParts { bypass: Some(bypass), ..HandlerParts::default() };
+    let settings = handler::http::Settings { udp: true, ..handler::http::Settings::default() };
+    let proxy = Running::tcp(service(Handler::Http(handler::http::Http::new(parts, settings)))).await;
+    let way = || through(vec![node(proxy.address, Connector::Http(Http::default()), Dialer::Tcp)]);
+    let running = Running::udp(forwarder(target(mirror.address), way()), SETTINGS).await;
+    assert_mirrors(&client(&running).await, &[1]).await;
+    // The CONNECT, the datagram, the answer.
+    let there = ("udp".to_owned(), mirror.address.to_string());
+    assert_eq!(*asked.lock().unwrap(), [there.clone(), there.clone(), there]);
+
+    let blocked: SocketAddr = "127.0.0.9:9".parse().unwrap();
+    let info = drawspan_modules::ConnInfo {
+        service: "s".into(),
+        sid: "".into(),
+        client: blocked.into(),
+        local: blocked.into(),
+    };
+    let error = way().router.forward_udp(&target(blocked), &info).await.err().unwrap().to_string();
+    assert!(error.ends_with("refused: 403 Forbidden"), "{error}");
+}
+
 #[tokio::test]
 async fn what_carries_no_datagrams_says_so() {
     let mirror = Mirror::start().await;
@@ -335,7 +389,6 @@ async fn what_carries_no_datagrams_says_so() {
         ),
         (vec![node(http.address, Connector::Forward, Dialer::Tcp)], "datagrams can't be sent through such a node"),
         (vec![node(closed.address, Connector::Http(Http::default()), Dialer::Tcp)], "refused: 403 Forbidden"),
-        (vec![node(http.address, Connector::Direct { reject: true }, Dialer::Tcp)], "it rejects everything"),
         (
             vec![
                 node(http.address, Connector::Http(Http::default()), Dialer::Tcp),
@@ -349,5 +402,16 @@ async fn what_carries_no_datagrams_says_so() {
         let error = outcome.err().unwrap().to_string();
         assert!(error.ends_with(expected), "{error}");
     }
+    let streams = through(vec![node(mirror.address, Connector::Forward, Dialer::Udp)]);
+    let outcome = streams.router.forward(&target(mirror.address), &info(mirror.address)).await;
+    let error = outcome.err().unwrap().to_string();
+    assert!(error.ends_with("a udp dialer carries only datagrams, and with a tcp or forward connector"), "{error}");
+    // What rejects takes datagrams as it takes connections: to their end.
+    let rejecting = through(vec![node(http.address, Connector::Direct { reject: true }, Dialer::Tcp)]);
+    let outcome = rejecting.router.forward_udp(&target(mirror.address), &info(mirror.address)).await;
+    let (mut upstream, _) = outcome.unwrap();
+    let (mut receiver, sender) = upstream.datagrams.split();
+    assert!(receiver.receive(&mut Vec::new()).await.is_err());
+    assert!(sender.send(&upstream.target, b"x").await.is_err());
     assert!(mirror.sources().is_empty());
 }
