@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use drawspan_modules::{Admission, ClientId};
@@ -72,7 +72,8 @@ impl Udp {
         let activity = Activity::new();
         let (up, down) = Flow::both(&session.traffic, &meters, &activity);
         let _piping = session.piping(asked);
-        let unanswered = AtomicU64::new(0);
+        let (unanswered, is_drained) = (AtomicU64::new(0), AtomicBool::new(false));
+        let is_over = || is_drained.load(Relaxed) && unanswered.load(Relaxed) == 0;
         let questions = async {
             let mut is_first = true;
             while let Some(data) = from_client.receive().await {
@@ -86,18 +87,23 @@ impl Udp {
                 unanswered.fetch_add(1, Relaxed);
                 to_target.send(&target, &data).await?;
             }
-            // The service ends. What was asked may still be answered.
-            if to_client.is_kept_alive() { Ok(()) } else { std::future::pending().await }
+            is_drained.store(true, Relaxed);
+            // What was asked may still be answered.
+            if to_client.is_kept_alive() || is_over() { Ok(()) } else { std::future::pending().await }
         };
         let answers = async {
             let mut data = Vec::new();
             loop {
                 from_target.receive(&mut data).await?;
+                // GOST: the first answer is the last, whatever else was asked.
+                if !to_client.is_kept_alive() && unanswered.load(Relaxed) <= 1 {
+                    to_client.retire();
+                }
                 to_client.send(&data).await;
                 down.moved(data.len()).await;
-                let before = unanswered.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
-                // GOST: after the first answer the session is over, whatever else was asked.
-                if before == Ok(1) && !to_client.is_kept_alive() {
+                // There may be more answers than questions.
+                let _ = unanswered.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
+                if is_over() {
                     return Ok(());
                 }
             }

@@ -2,17 +2,21 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use drawspan_modules::Addr;
-use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::tcp::{classify, locate};
 use super::{AcceptError, Accepted, BindError, Transport};
 use crate::net::Udp;
+
+/// Bytes that wait to be passed on, of all clients together; datagrams beyond are dropped. Senders' addresses can be forged,
+/// so that what is allowed to each of them bounds nothing.
+const ROOM: usize = 64 << 20;
 
 /// What a [`UdpListener`] does with clients (GOST reference, config 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,15 +39,19 @@ pub struct UdpListener {
     settings: UdpSettings,
     sessions: Arc<Sessions>,
     backlog: Arc<Semaphore>,
+    room: Arc<Semaphore>,
 }
 
 /// The sessions that there are.
 type Sessions = Mutex<HashMap<SocketAddr, Queue>>;
 
+/// A datagram that waits, and the room that it takes.
+type Waiting = (Bytes, OwnedSemaphorePermit);
+
 /// What was received for a session.
 #[derive(Debug)]
 struct Queue {
-    datagrams: mpsc::Sender<Bytes>,
+    datagrams: mpsc::Sender<Waiting>,
     has_overflowed: bool,
 }
 
@@ -53,13 +61,12 @@ pub struct UdpSession {
     received: Received,
     replies: Replies,
     ttl: Duration,
-    sessions: Arc<Sessions>,
     waiting: Option<OwnedSemaphorePermit>,
 }
 
 /// A client's datagrams to us.
 #[derive(Debug)]
-pub(crate) struct Received(mpsc::Receiver<Bytes>);
+pub(crate) struct Received(mpsc::Receiver<Waiting>);
 
 /// Our datagrams to a client.
 #[derive(Debug)]
@@ -67,6 +74,9 @@ pub(crate) struct Replies {
     socket: Arc<Udp>,
     client: SocketAddr,
     keepalive: bool,
+    sessions: Arc<Sessions>,
+    /// Its place among `sessions` may be another's.
+    is_retired: AtomicBool,
 }
 
 impl UdpListener {
@@ -82,7 +92,8 @@ impl UdpListener {
         };
         let (socket, local) = locate(address).await?.bind(open)?;
         let backlog = Arc::new(Semaphore::new(settings.backlog));
-        Ok(Self { socket: Arc::new(socket), local, settings, sessions: Arc::default(), backlog })
+        let room = Arc::new(Semaphore::new(ROOM));
+        Ok(Self { socket: Arc::new(socket), local, settings, sessions: Arc::default(), backlog, room })
     }
 
     /// The address that is received at, with the port that the kernel chose.
@@ -104,23 +115,21 @@ impl UdpListener {
 
     /// Puts a datagram into its session's queue; the session, if there was none.
     fn deliver(&self, data: &[u8], client: SocketAddr) -> Option<UdpSession> {
+        let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(length) else {
+            tracing::debug!("a datagram of {client} is dropped: {ROOM} bytes wait already");
+            return None;
+        };
+        let data = (Bytes::copy_from_slice(data), room);
         let mut sessions = lock(&self.sessions);
-        let mut data = Bytes::copy_from_slice(data);
         if let Some(queue) = sessions.get_mut(&client) {
-            match queue.datagrams.try_send(data) {
-                Ok(()) => return None,
-                Err(TrySendError::Full(_)) => {
-                    if !std::mem::replace(&mut queue.has_overflowed, true) {
-                        let length = self.settings.read_queue;
-                        tracing::warn!(
-                            "{client} sends faster than its datagrams are passed on: beyond {length} they are dropped"
-                        );
-                    }
-                    return None;
-                }
-                // It has just ended.
-                Err(TrySendError::Closed(back)) => data = back,
+            if queue.datagrams.try_send(data).is_err() && !std::mem::replace(&mut queue.has_overflowed, true) {
+                let length = self.settings.read_queue;
+                tracing::warn!(
+                    "{client} sends faster than its datagrams are passed on: beyond {length} they are dropped"
+                );
             }
+            return None;
         }
         let Ok(waiting) = Arc::clone(&self.backlog).try_acquire_owned() else {
             tracing::debug!("a datagram of {client} is dropped: {} clients wait already", self.settings.backlog);
@@ -130,9 +139,14 @@ impl UdpListener {
         // There is room: the queue is new.
         let _ = queue.try_send(data);
         sessions.insert(client, Queue { datagrams: queue, has_overflowed: false });
-        let replies = Replies { socket: Arc::clone(&self.socket), client, keepalive: self.settings.keepalive };
-        let (ttl, sessions) = (self.settings.ttl, Arc::clone(&self.sessions));
-        Some(UdpSession { received: Received(received), replies, ttl, sessions, waiting: Some(waiting) })
+        let replies = Replies {
+            socket: Arc::clone(&self.socket),
+            client,
+            keepalive: self.settings.keepalive,
+            sessions: Arc::clone(&self.sessions),
+            is_retired: AtomicBool::new(false),
+        };
+        Some(UdpSession { received: Received(received), replies, ttl: self.settings.ttl, waiting: Some(waiting) })
     }
 }
 
@@ -160,15 +174,22 @@ impl UdpSession {
 }
 
 impl Received {
-    /// The next datagram; `None` when the service has ended. Dropping the future loses none.
+    /// The next datagram; `None` when no more can come. Dropping the future loses none.
     pub(crate) async fn receive(&mut self) -> Option<Bytes> {
-        self.0.recv().await
+        self.0.recv().await.map(|(data, _room)| data)
     }
 }
 
 impl Replies {
     pub(crate) async fn send(&self, data: &[u8]) {
         self.socket.send(data, self.client).await;
+    }
+
+    /// From now on, datagrams from there begin another session.
+    pub(crate) fn retire(&self) {
+        if !self.is_retired.swap(true, Relaxed) {
+            lock(&self.sessions).remove(&self.client);
+        }
     }
 
     /// Whether the session goes on when nothing is to be answered.
@@ -179,16 +200,11 @@ impl Replies {
 
 impl Drop for UdpSession {
     fn drop(&mut self) {
-        self.received.0.close();
-        let mut sessions = lock(&self.sessions);
-        // Another one may have taken the place already.
-        if sessions.get(&self.replies.client).is_some_and(|queue| queue.datagrams.is_closed()) {
-            sessions.remove(&self.replies.client);
-        }
+        self.replies.retire();
     }
 }
 
-fn lock(sessions: &Sessions) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, Queue>> {
+fn lock(sessions: &Sessions) -> MutexGuard<'_, HashMap<SocketAddr, Queue>> {
     sessions.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -230,6 +246,24 @@ mod tests {
         assert_eq!(session.received.receive().await.unwrap(), "1");
         assert_eq!(session.received.receive().await.unwrap(), "2");
         assert!(session.received.0.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn all_clients_share_the_room() {
+        let listener = UdpListener::bind("127.0.0.1:0", SETTINGS).await.unwrap();
+        let (one, other) = (client(&listener).await, client(&listener).await);
+        one.send(b"12345").await.unwrap();
+        let mut session = accept(&listener).await;
+        session.admitted();
+        assert_eq!(listener.room.available_permits(), ROOM - 5);
+        let rest = Arc::clone(&listener.room).try_acquire_many_owned((ROOM - 6) as u32).unwrap();
+        other.send(b"no room").await.unwrap();
+        other.send(b"x").await.unwrap();
+        let mut second = accept(&listener).await;
+        assert_eq!(second.received.receive().await.unwrap(), "x");
+        assert_eq!(session.received.receive().await.unwrap(), "12345");
+        drop((session, second, rest));
+        assert_eq!(listener.room.available_permits(), ROOM);
     }
 
     #[tokio::test]

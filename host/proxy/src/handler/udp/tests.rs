@@ -190,6 +190,24 @@ async fn without_keepalive_a_session_ends_when_all_is_answered() {
 }
 
 #[tokio::test]
+async fn what_comes_while_a_session_ends_is_not_lost() {
+    let mirror = Mirror::start().await;
+    // After each answer the session lasts on for a while.
+    let rates = Rates { upload: None, download: Some(2000) };
+    let rules = LimitRules { service: Some(rates), ..LimitRules::default() };
+    let shaper = Shaper::new(LimitSource::Rules(rules), Duration::from_secs(60), ServiceScope::Both);
+    let service = Service { shaper: Some(shaper), ..forwarder(target(mirror.address), HandlerParts::default()) };
+    let running = Running::udp(service, UdpSettings { keepalive: false, ..SETTINGS }).await;
+    let socket = client(&running).await;
+    let asking = assert_mirrors(&socket, &[300, 301, 302]);
+    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("a datagram is lost");
+    let mut sources = mirror.sources();
+    sources.sort();
+    sources.dedup();
+    assert_eq!(sources.len(), 3, "what comes after the last answer is another session");
+}
+
+#[tokio::test]
 async fn a_silent_session_ends() {
     let mirror = Mirror::start().await;
     let service = forwarder(target(mirror.address), HandlerParts::default());
