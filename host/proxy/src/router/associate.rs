@@ -1,15 +1,18 @@
 //! Datagrams: [`Router::associate`] to any target, [`Router::connect_udp`] to one.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use drawspan_modules::ClientId;
+use drawspan_modules::{ClientId, ConnInfo};
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::socks::Address;
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout};
 
-use super::hop::Leg;
+use super::hop::{Hop, Leg};
+use super::marker::Attempt;
 use super::names::resolve;
+use super::node::{Node, NodeAddr};
 use super::{DialError, DialReason, Router, Wanted, record};
 use crate::net::Datagrams;
 
@@ -56,6 +59,23 @@ impl Router {
             record(self.dial_error_recorder.as_ref(), wanted).await;
         }
         outcome
+    }
+
+    /// Makes a way for datagrams to one of a forwarder's targets.
+    ///
+    /// # Errors
+    /// When there is no target, or no way to it.
+    pub(crate) async fn forward_udp(&self, hop: &Hop, info: &ConnInfo) -> Result<(UdpUpstream, Arc<Node>), DialError> {
+        let nowhere = |reason| DialError { target: HostPort { host: String::new(), port: 0 }, reason };
+        let node = self.choose(hop, info).await?.ok_or_else(|| nowhere(DialReason::NoNode))?;
+        let attempt = Attempt::of(&node.marker);
+        let NodeAddr::Inet(target) = &node.addr else { return Err(nowhere(DialReason::NoDatagrams)) };
+        let client = &ClientId::from(String::new());
+        let wanted = Wanted { network: "udp", target, client, info };
+        let mut upstream = self.towards(&node).connect_udp(&wanted).await?;
+        attempt.succeeded();
+        upstream.route = format!("{node} > {}", upstream.route);
+        Ok((upstream, node))
     }
 
     async fn attempt_udp(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<UdpUpstream, DialReason> {
