@@ -108,10 +108,13 @@ impl Service {
                     Err(error) => Err((info, error)),
                 }
             }
-            Transport::Udp(session) => {
-                let served = Box::pin(self.serve_udp(session, &info, network)).await;
-                served.map_err(|error| (info, error))
-            }
+            Transport::Udp(session) => match Box::pin(self.admit_udp(session, &info, network)).await {
+                Some((conn, _permit)) => {
+                    let served = self.handler.handle_datagrams(conn, self.admission.as_ref()).await;
+                    served.map_err(|error| (info, error))
+                }
+                None => Ok(()),
+            },
         };
         if let (Err(_), Some(Counted(counters))) = (&outcome, &counted) {
             counters.total_errs.fetch_add(1, Relaxed);
@@ -119,20 +122,19 @@ impl Service {
         outcome
     }
 
-    /// A client's datagrams, each of which may be refused, as the client may.
+    /// A client's datagrams as the handler gets them, and what counts them; `None` if it is refused.
     ///
     /// GOST: doesn't count them as one of its connections.
-    async fn serve_udp(
+    async fn admit_udp(
         &self,
         mut session: UdpSession,
         info: &ConnInfo,
         network: &'static str,
-    ) -> Result<(), HandlerError> {
-        let Some(_permit) = self.admit(info, network).await else { return Ok(()) };
+    ) -> Option<(Conn<UdpSession>, impl Sized + use<>)> {
+        let permit = self.admit(info, network).await?;
         session.admitted();
-        let Some(limits) = self.enter(info, network).await else { return Ok(()) };
-        let conn = Conn { stream: session, info: info.clone(), limits, counters: self.counters.clone() };
-        self.handler.handle_datagrams(conn, self.admission.as_ref()).await
+        let limits = self.enter(info, network).await?;
+        Some((Conn { stream: session, info: info.clone(), limits, counters: self.counters.clone() }, permit))
     }
 
     /// The connection as the handler gets it, and what counts it; `None` if it is refused, which it isn't told.

@@ -38,9 +38,9 @@ impl Udp {
     ) -> Result<(), HandlerError> {
         let (session, mut client) = Session::start(conn, "udp", &self.parts);
         session.note(|record| record.network = "udp");
-        let (upstream, node) = self.parts.router.forward_udp(&self.hop, &session.info).await.inspect_err(|error| {
-            session.note(|record| record.err = error.to_string());
-        })?;
+        // Boxed: what it needs must not be carried along by the session.
+        let dialled = Box::pin(self.parts.router.forward_udp(&self.hop, &session.info)).await;
+        let (upstream, node) = dialled.inspect_err(|error| session.note(|record| record.err = error.to_string()))?;
         let target = match &node.addr {
             NodeAddr::Inet(address) => address.clone(),
             NodeAddr::Unix(path) => HostPort { host: path.display().to_string(), port: 0 },

@@ -433,3 +433,14 @@ async fn what_carries_no_datagrams_says_so() {
     assert!(sender.send(&upstream.target, b"x").await.is_err());
     assert!(mirror.sources().is_empty());
 }
+
+#[tokio::test]
+async fn a_session_costs_little() {
+    let listener = UdpListener::bind("127.0.0.1:0", SETTINGS).await.unwrap();
+    let service = forwarder(target(listener.local_addr()), HandlerParts::default());
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.send_to(b"x", listener.local_addr()).await.unwrap();
+    let accepted = listener.accept().await.unwrap();
+    let future = service.serve(accepted, "udp", "".into(), CancellationToken::new());
+    assert!(size_of_val(&future) < 6 * 1024, "{} bytes", size_of_val(&future));
+}
