@@ -15,4 +15,6 @@ mod plugin_verify;
 mod plugin_wasm;
 mod policies;
 mod routing;
+mod socks;
+mod udp;
 mod users;

@@ -332,14 +332,12 @@ async fn echoed(addr: std::net::SocketAddr) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_implemented_is_refused_and_not_left_out() {
+    const UDP: &str = "listener: {type: udp}, forwarder: {nodes: [{name: n, addr: 'a:1'}]}";
     for (service, what) in [
         ("handler: {type: file}", "handler type `file`"),
-        (
-            "handler: {type: tcp}, listener: {type: udp}, forwarder: {nodes: [{name: n, addr: 'a:1'}]}",
-            "listener type `udp`",
-        ),
         ("handler: {type: http, metadata: {sniffing: true}}", "`sniffing`"),
-        ("handler: {type: http}, metadata: {interface: lo}", "`interface` or `so_mark`"),
+        (&format!("{UDP}, handler: {{type: udp}}, metadata: {{proxyProtocol: 1}}"), "`proxyProtocol` of a udp service"),
+        (&format!("{UDP}, handler: {{type: udp, metadata: {{proxyProtocol: 1}}}}"), "`proxyProtocol` of a udp service"),
     ] {
         let dir = Dir::new();
         dir.write("gateway.yaml", format!("services: [{{name: s, addr: '127.0.0.1:0', {service}}}]"));

@@ -18,7 +18,7 @@ pub struct Egress {
 pub struct Interface {
     /// Name or address.
     pub source: InterfaceSource,
-    /// Written with a `!` at its end: when it has no address to start from, the next one isn't tried.
+    /// Written with a `!` at its end: after it no other is tried, unless it has no address of the target's family.
     pub strict: bool,
 }
 

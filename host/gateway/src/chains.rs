@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use drawspan_config::{
-    ChainGroup, ChainHop, Config, ConnectorKind, Credentials, Diagnostic, Dialer, HopKind, HopNodes, NodeAddr,
-    NodeNetwork, Place, WsDialer, decode_node,
+    ChainGroup, ChainHop, Config, ConnectorKind, Credentials, Diagnostic, Dialer, Egress, HopKind, HopNodes,
+    InterfaceSource, NodeAddr, NodeNetwork, Place, WsDialer, decode_node,
 };
-use drawspan_proxy::WsClient;
 use drawspan_proxy::connector::{self, Connector};
 use drawspan_proxy::dialer::{Dialer as ProxyDialer, Layered};
+use drawspan_proxy::direct::{Interface, Source};
 use drawspan_proxy::router::{self, Chain, FailFilter, Hop, Node, NodeHop, PluginHop, Route, Rule, Selector};
+use drawspan_proxy::{Direct, WsClient};
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::proxy_protocol::Version;
 use drawspan_wit::{Module, boxed};
@@ -82,7 +83,10 @@ async fn load_hop(
 ) -> Result<Hop, Diagnostic> {
     let name = hop.name.value.clone();
     match &hop.kind {
-        HopKind::Nodes(nodes) => Ok(Hop::Nodes(node_hop(name, nodes, modules)?)),
+        HopKind::Nodes(nodes) => {
+            nodes.nodes.iter().try_for_each(check_proxy)?;
+            Ok(Hop::Nodes(node_hop(name, nodes, modules)?))
+        }
         HopKind::Plugin(plugin) => {
             let client = plugins.load(&name, Module::Hop, plugin).await?;
             let modules = Arc::clone(modules);
@@ -92,6 +96,7 @@ async fn load_hop(
                     return Err(format!("it refers to `{missing}`, which is not in the config"));
                 }
                 let (_, fails) = selector(&drawspan_config::Selector::default());
+                check_proxy(&node).map_err(|error| error.message)?;
                 proxy_node(&node, fails, &modules).map_err(|error| error.message)
             };
             Ok(Hop::Plugin(PluginHop {
@@ -117,6 +122,18 @@ pub(crate) fn proxy_version(version: drawspan_config::ProxyVersion) -> Version {
     }
 }
 
+/// How connections leave this machine.
+pub(crate) fn direct(egress: &Egress) -> Direct {
+    let interfaces = egress.interfaces.iter().map(|interface| Interface {
+        source: match &interface.source {
+            InterfaceSource::Name(name) => Source::Device(name.clone()),
+            InterfaceSource::Addr(ip) => Source::Address(*ip),
+        },
+        strict: interface.strict,
+    });
+    Direct { interfaces: interfaces.collect(), mark: egress.mark }
+}
+
 fn selector(selector: &drawspan_config::Selector) -> (Selector, FailFilter) {
     let strategy = match selector.strategy {
         drawspan_config::Strategy::Round => router::Strategy::Round,
@@ -135,12 +152,6 @@ fn proxy_node(node: &drawspan_config::Node, fails: FailFilter, modules: &Modules
         NodeAddr::Unix(path) => router::NodeAddr::Unix(path.clone()),
     };
     let refuse = |what: &str| Err(Diagnostic::error(place, format!("{what} of a node is not implemented")));
-    if node.network == Some(NodeNetwork::Udp) {
-        return refuse("`network: udp`");
-    }
-    if node.egress.mark.is_some() || !node.egress.interfaces.is_empty() {
-        return refuse("`interface` or `sockopts`");
-    }
     if node.http.is_some() || node.tls.is_some() {
         return refuse("`http` or `tls` beside the dialer's");
     }
@@ -158,9 +169,13 @@ fn proxy_node(node: &drawspan_config::Node, fails: FailFilter, modules: &Modules
         )),
         (None, None) => None,
     };
+    if matches!(node.dialer, Dialer::Udp) && node.proxy_protocol.is_some() {
+        return Err(Diagnostic::error(place, "a udp dialer has no stream to begin with a PROXY header"));
+    }
     let dialer = proxy_dialer(&node.dialer, &addr, place)?;
     let mut made = Node::new(addr, proxy_connector(&node.connector, place)?, dialer);
     made.name = node.name.clone();
+    made.direct = (node.egress != Egress::default()).then(|| direct(&node.egress));
     made.bypass = modules.bypass(&node.bypasses);
     made.hosts = node.hosts.as_ref().and_then(|name| modules.hosts.get(&name.value).cloned());
     made.resolver = node.resolver.as_ref().and_then(|name| modules.resolvers.get(&name.value).cloned());
@@ -174,6 +189,22 @@ fn proxy_node(node: &drawspan_config::Node, fails: FailFilter, modules: &Modules
         fail_timeout: node.fail_timeout.unwrap_or(fails.fail_timeout),
     };
     Ok(made)
+}
+
+/// Refuses a proxy whose transport contradicts what else is said of it. GOST: has connections that are none.
+fn check_proxy(node: &drawspan_config::Node) -> Result<(), Diagnostic> {
+    let refuse = |reason: &str| Err(Diagnostic::error(&node.addr.place, reason));
+    match (&node.dialer, &node.connector.kind) {
+        (Dialer::Direct, kind) if !matches!(kind, ConnectorKind::Direct { .. }) => {
+            refuse("a direct dialer goes with a direct connector")
+        }
+        (Dialer::Udp, kind) if !matches!(kind, ConnectorKind::Forward | ConnectorKind::Direct { .. }) => {
+            refuse("a udp dialer goes with a tcp or forward connector")
+        }
+        (Dialer::Udp, _) => Ok(()),
+        (_, _) if node.network == Some(NodeNetwork::Udp) => refuse("`network: udp` goes with a udp dialer"),
+        _ => Ok(()),
+    }
 }
 
 fn proxy_connector(from: &drawspan_config::Connector, place: &Place) -> Result<Connector, Diagnostic> {
@@ -203,16 +234,15 @@ fn proxy_connector(from: &drawspan_config::Connector, place: &Place) -> Result<C
         }
         ConnectorKind::Sni { host } => Connector::Sni(connector::Sni { host: host.clone() }),
         ConnectorKind::Forward => Connector::Forward,
-        ConnectorKind::Direct { .. } => {
-            return Err(Diagnostic::error(place, "connector type `direct` is not implemented"));
-        }
+        ConnectorKind::Direct { reject } => Connector::Direct { reject: *reject },
     })
 }
 
 fn proxy_dialer(from: &Dialer, addr: &router::NodeAddr, place: &Place) -> Result<ProxyDialer, Diagnostic> {
-    let missing = |what: &str| Err(Diagnostic::error(place, format!("dialer type `{what}` is not implemented")));
     match from {
-        Dialer::Tcp | Dialer::Unix => Ok(ProxyDialer::Tcp),
+        // A direct dialer goes with a direct connector, which has no use for it.
+        Dialer::Tcp | Dialer::Unix | Dialer::Direct => Ok(ProxyDialer::Tcp),
+        Dialer::Udp => Ok(ProxyDialer::Udp),
         Dialer::Tls { tls, handshake_timeout } => Ok(ProxyDialer::Layered(Layered {
             tls: Some(client(tls, place)?),
             ws: None,
@@ -228,8 +258,6 @@ fn proxy_dialer(from: &Dialer, addr: &router::NodeAddr, place: &Place) -> Result
             ws: Some(websocket(ws, addr)),
             handshake_timeout: ws.handshake_timeout,
         })),
-        Dialer::Udp => missing("udp"),
-        Dialer::Direct => missing("direct"),
     }
 }
 

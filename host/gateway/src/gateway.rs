@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use drawspan_config::{Config, Diagnostic, ListenAddr, ListenerKind, TcpKeepalive};
 use drawspan_plugin_client::Metrics;
-use drawspan_proxy::listener::{Listener, TcpListener, UnixListener};
+use drawspan_proxy::listener::{Listener, TcpListener, UdpListener, UdpSettings, UnixListener};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,9 +28,7 @@ pub struct Gateway {
 struct Ready {
     made: Made,
     addr: ListenAddr,
-    /// Of a unix socket.
-    mode: Option<u32>,
-    keepalive: TcpKeepalive,
+    listener: drawspan_config::Listener,
 }
 
 /// An address can't be listened on.
@@ -58,17 +56,10 @@ impl Gateway {
         let mut errors: Vec<_> = refuse_global(config).into_iter().collect();
         let mut services = Vec::with_capacity(config.services.len());
         for service in &config.services {
-            let mode = match &service.listener.kind {
-                ListenerKind::Unix(unix) => unix.mode,
-                _ => None,
-            };
             match objects.service(service) {
-                Ok(made) => services.push(Ready {
-                    made,
-                    addr: service.addr.value.clone(),
-                    mode,
-                    keepalive: service.listener.keepalive,
-                }),
+                Ok(made) => {
+                    services.push(Ready { made, addr: service.addr.value.clone(), listener: service.listener.clone() })
+                }
                 Err(error) => errors.push(error),
             }
         }
@@ -88,21 +79,41 @@ impl Gateway {
     pub async fn bind(self) -> Result<Bound, BindError> {
         let sids = Arc::new(Sids::new());
         let mut services = Vec::with_capacity(self.services.len());
-        for Ready { made, addr, mode, keepalive } in self.services {
-            let bound = match &addr {
-                ListenAddr::Inet { .. } => {
-                    let TcpKeepalive { idle, interval, count } = keepalive;
-                    let bound = TcpListener::bind(&addr.to_string()).await;
-                    bound.map(|tcp| Listener::Tcp(tcp.with_keepalive(idle, interval, count)))
-                }
-                ListenAddr::Unix(path) => UnixListener::bind(path, mode).await.map(Listener::Unix),
-            };
+        for Ready { made, addr, listener } in self.services {
+            let bound = bind(&addr, &listener).await;
             let Made { service, reporter, client_reporter } = made;
             let listener = bound.map_err(|source| BindError { service: Arc::clone(&service.name), source })?;
             let (service, sids) = (Arc::new(service), Arc::clone(&sids));
             services.push(Serving { listener, service, sids, reporter, client_reporter });
         }
         Ok(Bound { services, connections: self.tasks })
+    }
+}
+
+/// Listens as a service's listener says.
+async fn bind(
+    addr: &ListenAddr,
+    of: &drawspan_config::Listener,
+) -> Result<Listener, drawspan_proxy::listener::BindError> {
+    match (addr, &of.kind) {
+        (ListenAddr::Unix(path), kind) => {
+            let mode = if let ListenerKind::Unix(unix) = kind { unix.mode } else { None };
+            UnixListener::bind(path, mode).await.map(Listener::Unix)
+        }
+        (addr, ListenerKind::Udp(udp)) => {
+            let settings = UdpSettings {
+                keepalive: udp.keepalive,
+                ttl: udp.ttl,
+                read_queue: udp.read_queue as usize,
+                backlog: udp.backlog as usize,
+            };
+            UdpListener::bind(&addr.to_string(), settings).await.map(Listener::Udp)
+        }
+        (addr, _) => {
+            let TcpKeepalive { idle, interval, count } = of.keepalive;
+            let bound = TcpListener::bind(&addr.to_string()).await;
+            bound.map(|tcp| Listener::Tcp(tcp.with_keepalive(idle, interval, count)))
+        }
     }
 }
 

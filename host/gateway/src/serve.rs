@@ -13,8 +13,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::sid::Sids;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// After an error that may pass (GOST reference, dataplane 2); each pause is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A service that listens.
 pub(crate) struct Serving {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use drawspan_config::{
-    At, Config, Diagnostic, ForwarderHop, Handler, HandlerKind, HttpHandler, LimiterScope, ListenerKind, ProbeResist,
-    Record, Service, Socks5Handler,
+    At, Config, Diagnostic, ForwarderHop, Handler, HandlerKind, HttpHandler, LimiterScope, ListenerKind, NodeNetwork,
+    ProbeResist, Record, Service, Socks5Handler,
 };
 use drawspan_modules::{AnyOf, Authenticator, Recorder, UserTable};
 use drawspan_proxy::handler::{
-    self, Auto, Forward, HandlerParts, HandlerRecorder, Socks4, Socks5, Socks5Settings, http,
+    self, Auto, Forward, HandlerParts, HandlerRecorder, Socks4, Socks5, Socks5Settings, Udp, http,
 };
 use drawspan_proxy::router::{HashSource, Hop, Router};
 use drawspan_proxy::{ClientCounters, ClientReporter, Layer, Reports, ServiceReporter, ServiceScope, Shaper, WsServer};
@@ -16,7 +16,7 @@ use drawspan_wire::http1::HostPort;
 use drawspan_wit::boxed;
 use tokio_util::task::TaskTracker;
 
-use crate::chains::{Chains, node_hop, proxy_version};
+use crate::chains::{Chains, direct, node_hop, proxy_version};
 use crate::modules::{Modules, unimplemented};
 use crate::tls;
 
@@ -107,6 +107,9 @@ impl Objects {
                 read_timeout,
             ))),
             HandlerKind::Forward(forward) => {
+                if is_udp(of) {
+                    return Ok(handler::Handler::Udp(Udp::new(parts, self.targets(of)?, of.handler.idle_timeout)));
+                }
                 let version = forward.proxy_protocol.map(proxy_version);
                 let forward = Forward::new(parts, self.targets(of)?, version, of.handler.idle_timeout);
                 handler::Handler::Forward(forward)
@@ -121,6 +124,10 @@ impl Objects {
         // The config was checked: a forwarder is there, and so is a hop that it names.
         match of.forwarder.as_ref().map(|forwarder| &forwarder.hop) {
             Some(ForwarderHop::Targets(nodes)) => {
+                let network = if is_udp(of) { NodeNetwork::Udp } else { NodeNetwork::Tcp };
+                for node in &nodes.nodes {
+                    check_target(node, network)?;
+                }
                 Ok(Arc::new(Hop::Nodes(node_hop(of.name.value.clone(), nodes, &self.modules)?)))
             }
             Some(ForwarderHop::Named(name)) => {
@@ -144,6 +151,7 @@ impl Objects {
                 .map(|recorder| HandlerRecorder { recorder, tasks: self.tasks.clone() }),
             router: Router {
                 dial_timeout: of.dial_timeout,
+                direct: direct(&of.egress),
                 retries: handler.retries,
                 hosts: of.hosts.as_ref().and_then(|name| modules.hosts.get(&name.value).cloned()),
                 resolver: of.resolver.as_ref().and_then(|name| modules.resolvers.get(&name.value).cloned()),
@@ -154,7 +162,6 @@ impl Objects {
                 },
                 dial_recorder: self.recorder(of, Record::DialAddress),
                 dial_error_recorder: self.recorder(of, Record::DialError),
-                ..Router::default()
             },
         }
     }
@@ -181,23 +188,35 @@ impl Objects {
     }
 }
 
+fn is_udp(of: &Service) -> bool {
+    matches!(of.listener.kind, ListenerKind::Udp(_))
+}
+
+/// Refuses a target that the service can't have. GOST: overlooks its network, or writes datagrams into a stream.
+fn check_target(node: &drawspan_config::Node, network: NodeNetwork) -> Result<(), Diagnostic> {
+    let refuse = |reason: &str| Err(Diagnostic::error(&node.addr.place, reason));
+    match (network, node.network) {
+        (NodeNetwork::Udp, Some(NodeNetwork::Tcp)) => refuse("a udp service can't forward by tcp"),
+        (NodeNetwork::Udp, Some(NodeNetwork::Unix)) => refuse("a udp service can't forward to a unix socket"),
+        (NodeNetwork::Udp, _) if node.proxy_protocol.is_some() => refuse("a udp service sends no PROXY header"),
+        (NodeNetwork::Tcp, Some(NodeNetwork::Udp)) => refuse("only a udp service can forward by udp"),
+        _ => Ok(()),
+    }
+}
+
 fn reports(of: &drawspan_config::Reports) -> Reports {
     Reports { period: of.period, reset_traffic: of.reset_traffic }
 }
 
 /// What the config's language has and the gateway hasn't: refused, so that nothing is silently left out.
 pub(crate) fn refuse_unimplemented(of: &Service) -> Result<(), Diagnostic> {
-    let Service { handler, listener, metadata, .. } = of;
-    let http_udp = match &handler.kind {
-        HandlerKind::Http(http) | HandlerKind::Auto(http, _) => http.udp,
-        _ => false,
-    };
+    let Service { handler, metadata, .. } = of;
+    let sends_proxy = matches!(&handler.kind, HandlerKind::Forward(forward) if forward.proxy_protocol.is_some());
     let is_missing = [
-        (http_udp && matches!(handler.kind, HandlerKind::Http(_)), "`udp` of an http handler"),
+        (is_udp(of) && (metadata.accept_proxy || sends_proxy), "`proxyProtocol` of a udp service"),
+        (is_udp(of) && handler.sniffing.is_some(), "`sniffing` of datagrams"),
         (handler.sniffing.is_some(), "`sniffing`"),
-        (of.egress.mark.is_some() || !of.egress.interfaces.is_empty(), "`interface` or `so_mark`"),
         (!metadata.labels.is_empty(), "`labels`"),
-        (matches!(listener.kind, ListenerKind::Udp(_)), "listener type `udp`"),
     ];
     if let Some((_, what)) = is_missing.into_iter().find(|(is_missing, _)| *is_missing) {
         return Err(unimplemented(&of.name, what));
@@ -223,6 +242,7 @@ fn http_handler(of: &Handler, http: &HttpHandler, parts: HandlerParts) -> Result
         knock: http.knock.clone(),
         realm: http.auth_basic_realm.clone(),
         agent: http.proxy_agent.clone(),
+        udp: http.udp,
         read_timeout: of.read_timeout,
         idle_timeout: of.idle_timeout,
     };

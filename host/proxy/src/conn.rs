@@ -6,11 +6,11 @@ use drawspan_modules::ConnInfo;
 
 use crate::net::{Buffered, Counters, Limits, Stream};
 
-/// An accepted connection and what is known of it.
+/// An accepted connection and what is known of it: bytes, or a [client's datagrams](crate::listener::UdpSession).
 #[derive(Debug)]
-pub struct Conn {
-    /// The bytes. Whoever looked at the first ones has left them there.
-    pub stream: Buffered,
+pub struct Conn<S = Buffered> {
+    /// What comes and goes. Whoever looked at the first bytes has left them there.
+    pub stream: S,
     /// Who, where and for which service.
     pub info: ConnInfo,
     /// Bandwidth limits of its service and of itself; all apply.

@@ -6,7 +6,7 @@
 mod conn;
 pub mod connector;
 pub mod dialer;
-mod direct;
+pub mod direct;
 pub mod handler;
 pub mod listener;
 pub mod net;

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::handler::{Handler, HandlerError};
-use crate::listener::Accepted;
-use crate::net::{Buffered, Counters};
+use crate::listener::{Accepted, Transport, UdpSession};
+use crate::net::{Buffered, Counters, Limits};
 use crate::tls::TlsServer;
 use crate::{Conn, Shaper, WsServer};
 
@@ -89,21 +89,32 @@ impl Service {
         sid: Arc<str>,
         drain: CancellationToken,
     ) -> Result<(), (ConnInfo, HandlerError)> {
-        let Accepted { stream, client, local } = accepted;
+        let Accepted { transport, client, local } = accepted;
         let info = ConnInfo { service: Arc::clone(&self.name), sid, client, local };
         let counted = self.counters.as_deref().map(|counters| {
             counters.total_conns.fetch_add(1, Relaxed);
             counters.current_conns.fetch_add(1, Relaxed);
             Counted(counters)
         });
-        // Boxed: what it needs must not be carried along by the connection that comes of it.
-        let outcome = match Box::pin(self.admit(Buffered::new(stream), info.clone(), network)).await {
-            Ok(Some((conn, _permit))) => {
-                let info = conn.info.clone();
-                self.handler.handle(conn, drain).await.map_err(|error| (info, error))
+        let outcome = match transport {
+            // Boxed: what it needs must not be carried along by the connection that comes of it.
+            Transport::Stream(stream) => {
+                match Box::pin(self.admit_stream(Buffered::new(stream), info.clone(), network)).await {
+                    Ok(Some((conn, _permit))) => {
+                        let info = conn.info.clone();
+                        self.handler.handle(conn, drain).await.map_err(|error| (info, error))
+                    }
+                    Ok(None) => Ok(()),
+                    Err(error) => Err((info, error)),
+                }
             }
-            Ok(None) => Ok(()),
-            Err(error) => Err((info, error)),
+            Transport::Udp(session) => match Box::pin(self.admit_udp(session, &info, network)).await {
+                Some((conn, _permit)) => {
+                    let served = self.handler.handle_datagrams(conn, self.admission.as_ref()).await;
+                    served.map_err(|error| (info, error))
+                }
+                None => Ok(()),
+            },
         };
         if let (Err(_), Some(Counted(counters))) = (&outcome, &counted) {
             counters.total_errs.fetch_add(1, Relaxed);
@@ -111,8 +122,23 @@ impl Service {
         outcome
     }
 
+    /// A client's datagrams as the handler gets them, and what counts them; `None` if it is refused.
+    ///
+    /// GOST: doesn't count them as one of its connections.
+    async fn admit_udp(
+        &self,
+        mut session: UdpSession,
+        info: &ConnInfo,
+        network: &'static str,
+    ) -> Option<(Conn<UdpSession>, impl Sized + use<>)> {
+        let permit = self.admit(info, network).await?;
+        session.admitted();
+        let limits = self.enter(info, network).await?;
+        Some((Conn { stream: session, info: info.clone(), limits, counters: self.counters.clone() }, permit))
+    }
+
     /// The connection as the handler gets it, and what counts it; `None` if it is refused, which it isn't told.
-    async fn admit(
+    async fn admit_stream(
         &self,
         mut conn: Buffered,
         mut info: ConnInfo,
@@ -124,40 +150,47 @@ impl Service {
             info.client = source.into();
             info.local = destination.into();
         }
-        if let Some(admission) = &self.admission
-            && !admission.admits(&info, network).await
-        {
-            refused(&info, "admission", "the client is refused");
-            return Ok(None);
-        }
-        // GOST: one connection too many ends the service, or is served after all.
-        let permit = match &self.conn_limiter {
-            Some(limiter) => {
-                let Some(permit) = limiter.admit(&info.client) else {
-                    refused(&info, "climiter", "too many connections");
-                    return Ok(None);
-                };
-                Some(permit)
-            }
-            None => None,
-        };
+        let Some(permit) = self.admit(&info, network).await else { return Ok(None) };
         let shaken = timeout(self.handshake_timeout, self.layer.accept(conn)).await;
         let stream = shaken.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
+        let Some(limits) = self.enter(&info, network).await else { return Ok(None) };
+        let counters = self.counters.clone();
+        Ok(Some((Conn { stream, info, limits, counters }, permit)))
+    }
+
+    /// Lets the client in, and counts it as long as what this returns lives; `None` if it is refused.
+    async fn admit(&self, info: &ConnInfo, network: &'static str) -> Option<impl Sized + use<>> {
+        if let Some(admission) = &self.admission
+            && !admission.admits(info, network).await
+        {
+            refused(info, "admission", "the client is refused");
+            return None;
+        }
+        // GOST: one connection too many ends the service, or is served after all.
+        let Some(limiter) = &self.conn_limiter else { return Some(None) };
+        let permit = limiter.admit(&info.client);
+        if permit.is_none() {
+            refused(info, "climiter", "too many connections");
+            return None;
+        }
+        Some(permit)
+    }
+
+    /// The limits of a connection whose handler comes next; `None` if there are too many of them.
+    async fn enter(&self, info: &ConnInfo, network: &'static str) -> Option<Vec<Arc<Limits>>> {
         if let Some(recorder) = &self.client_recorder
             && let Err(error) = recorder.write(info.client.host().into_bytes()).await
         {
             tracing::warn!(kind = "recorder", service = %info.service, sid = %info.sid, "{error}");
         }
         if self.rate_limiter.as_ref().is_some_and(|limiter| !limiter.allows(&info.client)) {
-            refused(&info, "rlimiter", "too many connections per second");
-            return Ok(None);
+            refused(info, "rlimiter", "too many connections per second");
+            return None;
         }
-        let limits = match &self.shaper {
-            Some(shaper) => shaper.of_connection(&info, network).await,
-            None => Vec::new(),
-        };
-        let counters = self.counters.clone();
-        Ok(Some((Conn { stream, info, limits, counters }, permit)))
+        match &self.shaper {
+            Some(shaper) => Some(shaper.of_connection(info, network).await),
+            None => Some(Vec::new()),
+        }
     }
 }
 
@@ -212,7 +245,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let local = listener.local_addr().unwrap();
         let stream = TcpStream::connect(local).await.unwrap();
-        let accepted = Accepted { stream: stream.into(), client: local.into(), local: local.into() };
+        let accepted =
+            Accepted { transport: Transport::Stream(stream.into()), client: local.into(), local: local.into() };
         let future = service.serve(accepted, "tcp", "".into(), CancellationToken::new());
         assert!(size_of_val(&future) < 6 * 1024, "{} bytes", size_of_val(&future));
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
@@ -111,8 +111,18 @@ impl Gateway {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("the gateway is running");
-        kill_process(pid, signal).expect("the gateway takes the signal");
+        kill_process(self.pid(), signal).expect("the gateway takes the signal");
+    }
+
+    /// From now on it can open `files` more files, sockets included.
+    pub fn allow_files(&self, files: u64) {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the gateway is running").count();
+        let limit = Rlimit { current: Some(open as u64 + files), ..getrlimit(Resource::Nofile) };
+        prlimit(Some(self.pid()), Resource::Nofile, limit).expect("the gateway's limits are ours to set");
+    }
+
+    fn pid(&self) -> Pid {
+        self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("the gateway is running")
     }
 
     /// Asks the gateway to end and waits until it has.

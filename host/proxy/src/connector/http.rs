@@ -5,9 +5,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drawspan_wire::http1::{HeadScanner, HostPort, ResponseHead};
-use tokio::time::timeout;
 
-use super::ConnectError;
+use super::{ConnectError, within};
 use crate::net::{Buffered, HeadReadError, read_head};
 
 /// Asks an HTTP proxy.
@@ -23,14 +22,19 @@ pub struct Http {
 
 impl Http {
     pub(super) async fn connect(&self, conn: Buffered, target: &HostPort) -> Result<Buffered, ConnectError> {
-        match self.timeout {
-            Some(limit) => timeout(limit, self.exchange(conn, target)).await.unwrap_or(Err(ConnectError::TimedOut)),
-            None => self.exchange(conn, target).await,
-        }
+        within(self.timeout, self.exchange(conn, &self.request(target, &[]))).await
     }
 
-    async fn exchange(&self, mut conn: Buffered, target: &HostPort) -> Result<Buffered, ConnectError> {
-        conn.stream.write_all(&self.request(target)).await?;
+    /// A connection for frames with datagrams, which name their targets (GOST's UDP over HTTP). A `target` that is known is
+    /// named here too, where a server may judge it.
+    pub(super) async fn associate(&self, conn: Buffered, target: Option<&HostPort>) -> Result<Buffered, ConnectError> {
+        let anywhere = HostPort { host: "0.0.0.0".to_owned(), port: 0 };
+        let request = self.request(target.unwrap_or(&anywhere), &["X-Gost-Protocol: udp"]);
+        within(self.timeout, self.exchange(conn, &request)).await
+    }
+
+    async fn exchange(&self, mut conn: Buffered, request: &[u8]) -> Result<Buffered, ConnectError> {
+        conn.stream.write_all(request).await?;
         let head = match read_head(&conn.stream, &mut conn.received, HeadScanner::response()).await {
             Ok(Some(head)) => head,
             Ok(None) => return Err(ConnectError::Broken("closed without an answer".to_owned())),
@@ -44,7 +48,7 @@ impl Http {
         }
     }
 
-    fn request(&self, target: &HostPort) -> Vec<u8> {
+    fn request(&self, target: &HostPort, more: &[&str]) -> Vec<u8> {
         let mut head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
         if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
             head.push_str("User-Agent: Go-http-client/1.1\r\n");
@@ -54,6 +58,10 @@ impl Http {
             head.push_str(&format!("Proxy-Authorization: Basic {credentials}\r\n"));
         }
         head.push_str("Proxy-Connection: keep-alive\r\n");
+        for line in more {
+            head.push_str(line);
+            head.push_str("\r\n");
+        }
         for (name, value) in &self.headers {
             // Line ends become blanks, as in Go.
             head.push_str(&format!("{name}: {value}").replace(['\r', '\n'], " "));
@@ -77,7 +85,7 @@ mod tests {
             timeout: None,
         };
         assert_eq!(
-            String::from_utf8(http.request(&target)).unwrap(),
+            String::from_utf8(http.request(&target, &[])).unwrap(),
             "CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\nUser-Agent: Go-http-client/1.1\r\n\
              Proxy-Authorization: Basic dTpw\r\nProxy-Connection: keep-alive\r\nX-A: 1  2\r\n\r\n"
         );

@@ -8,7 +8,9 @@ use drawspan_wire::http1::HostPort;
 use drawspan_wire::socks::{Parsed, SocksError};
 use tokio::time;
 
+use crate::Direct;
 use crate::net::{Buffered, Datagrams, eof};
+use crate::router::DialReason;
 
 mod http;
 mod sni;
@@ -32,6 +34,11 @@ pub enum Connector {
     Sni(Sni),
     /// It isn't asked: whatever is sent to it goes where it sends it.
     Forward,
+    /// There is nobody to ask: connections go on from this machine (`direct`, `virtual`).
+    Direct {
+        /// They end at once (`action: reject`).
+        reject: bool,
+    },
 }
 
 /// Why a node did not connect further.
@@ -50,6 +57,9 @@ pub enum ConnectError {
     /// The node can't or doesn't want to.
     #[error("refused: {0}")]
     Refused(String),
+    /// Its relay for datagrams can't be reached.
+    #[error("its relay: {0}")]
+    Relay(#[from] DialReason),
     /// It has no way for them.
     #[error("datagrams can't be sent through such a node")]
     NoDatagrams,
@@ -69,18 +79,25 @@ impl Connector {
             Self::Socks4(socks) => socks.connect(conn, target).await,
             Self::Socks5(socks) => socks.connect(conn, target).await,
             Self::Sni(sni) => Ok(sni.connect(conn)),
-            Self::Forward => Ok(conn),
+            Self::Forward | Self::Direct { .. } => Ok(conn),
         }
     }
 
-    /// Asks the node at the other end of `conn` to pass datagrams on. Dropping the future closes `conn`.
+    /// Asks the node at the other end of `conn` to pass datagrams on, to `target` or wherever they say; those that go beside
+    /// `conn` leave by `direct`. Dropping the future closes `conn`.
     ///
     /// # Errors
     /// If it does not.
-    pub(crate) async fn associate(&self, conn: Buffered) -> Result<Datagrams, ConnectError> {
+    pub(crate) async fn associate(
+        &self,
+        conn: Buffered,
+        target: Option<&HostPort>,
+        direct: &Direct,
+    ) -> Result<Datagrams, ConnectError> {
         match self {
-            Self::Socks5(socks) => socks.associate(conn).await,
-            Self::Http(_) | Self::Socks4(_) | Self::Sni(_) | Self::Forward => Err(ConnectError::NoDatagrams),
+            Self::Socks5(socks) => socks.associate(conn, direct).await,
+            Self::Http(http) => http.associate(conn, target).await.map(Datagrams::Framed),
+            Self::Socks4(_) | Self::Sni(_) | Self::Forward | Self::Direct { .. } => Err(ConnectError::NoDatagrams),
         }
     }
 }

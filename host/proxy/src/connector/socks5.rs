@@ -1,16 +1,20 @@
 //! [`Socks5`]: SOCKS5 with GOST's methods and commands (GOST reference, dataplane 6).
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use drawspan_wire::http1::{Credentials, HostPort};
 use drawspan_wire::socks::Address;
 use drawspan_wire::socks::v5::{self, Command, Method, Reply, Request, Status};
-use tokio::net::lookup_host;
+use tokio::time::Instant;
 
 use super::{ConnectError, receive, within};
-use crate::net::{Buffered, Datagrams, Relayed, Stream, Udp};
+use crate::Direct;
+use crate::net::{Buffered, Datagrams, Relayed, Stream};
 use crate::tls::TlsClient;
+
+/// For the name of a relay, where it has one.
+const RELAY_TIME: Duration = Duration::from_secs(15);
 
 /// Asks a SOCKS5 proxy.
 #[derive(Clone, Default)]
@@ -33,16 +37,16 @@ impl Socks5 {
         within(self.timeout, asking).await.map(|(conn, _)| conn)
     }
 
-    pub(super) async fn associate(&self, conn: Buffered) -> Result<Datagrams, ConnectError> {
+    pub(super) async fn associate(&self, conn: Buffered, direct: &Direct) -> Result<Datagrams, ConnectError> {
         let command = if self.udp_relay { Command::UDP_ASSOCIATE } else { Command::UDP_TUNNEL };
         let asking = self.ask(conn, command, Address::UNSPECIFIED);
         let (conn, address) = within(self.timeout, asking).await?;
         if !self.udp_relay {
             return Ok(Datagrams::Framed(conn));
         }
-        let relay = locate(&conn.stream, &address).await?;
-        let here = SocketAddr::new(if relay.is_ipv4() { [0, 0, 0, 0].into() } else { [0_u16; 8].into() }, 0);
-        Ok(Datagrams::Relayed(Relayed::client(Udp::bind(here)?, relay, conn, self.udp_timeout)))
+        let relay = locate(&conn.stream, &address)?;
+        let (socket, relay) = direct.connect_udp(&relay, Instant::now() + RELAY_TIME).await?;
+        Ok(Datagrams::Relayed(Relayed::client(socket, relay, conn, self.udp_timeout)))
     }
 
     /// The connection after a request was granted, and the address in the answer.
@@ -106,12 +110,12 @@ impl Socks5 {
 }
 
 /// Where a relay is: a server that doesn't know its own address means the one that it was reached at.
-async fn locate(control: &Stream, address: &Address) -> Result<SocketAddr, ConnectError> {
-    let nowhere = || ConnectError::Broken("the relay's address is not one".to_owned());
-    let target = address.host_port().map_err(|_| nowhere())?;
-    let found = lookup_host((target.host.as_str(), target.port)).await?.next().ok_or_else(nowhere)?;
+fn locate(control: &Stream, address: &Address) -> Result<HostPort, ConnectError> {
+    let relay = address.host_port().map_err(|_| ConnectError::Broken("the relay's address is not one".to_owned()))?;
     match control.peer_addr().ip() {
-        Some(ip) if found.ip().is_unspecified() => Ok(SocketAddr::new(ip, found.port())),
-        _ => Ok(found),
+        Some(ip) if relay.host.parse::<IpAddr>().is_ok_and(|host| host.is_unspecified()) => {
+            Ok(HostPort { host: ip.to_string(), ..relay })
+        }
+        _ => Ok(relay),
     }
 }

@@ -16,6 +16,8 @@ pub enum Dialer {
     Tcp,
     /// A protocol over that.
     Layered(Layered),
+    /// UDP: for datagrams to a node that passes them on by itself; no connection goes over it.
+    Udp,
 }
 
 /// A transport with handshakes.
@@ -55,7 +57,7 @@ impl Dialer {
     /// Speaks the transport's protocol over `conn`.
     pub(crate) async fn handshake(&self, conn: Buffered) -> io::Result<Buffered> {
         match self {
-            Self::Tcp => Ok(conn),
+            Self::Tcp | Self::Udp => Ok(conn),
             Self::Layered(layered) => match layered.handshake_timeout {
                 Some(limit) => {
                     let shaken = timeout(limit, layered.handshake(conn)).await;

@@ -3,25 +3,28 @@
 use std::io;
 use std::sync::Arc;
 
-use drawspan_modules::{Authenticator, Bypass};
+use drawspan_modules::{Admission, Authenticator, Bypass};
 use drawspan_wire::http1::HeadError;
 use drawspan_wire::socks::SocksError;
 use tokio_util::sync::CancellationToken;
 
-use crate::listener::{AcceptError, BindError};
+use crate::listener::{AcceptError, BindError, UdpSession};
 use crate::{ClientCounters, Conn, DialError, Router, Shaper};
 
 mod auto;
+mod datagrams;
 mod forward;
 pub mod http;
 mod record;
 mod session;
 mod socks;
+mod udp;
 
 pub use auto::Auto;
 pub use forward::Forward;
 pub use record::HandlerRecorder;
 pub use socks::{Socks4, Socks5, Socks5Settings};
+pub use udp::Udp;
 
 /// A handler of one of the kinds that there are.
 pub enum Handler {
@@ -35,6 +38,8 @@ pub enum Handler {
     Auto(Box<Auto>),
     /// To targets of the config.
     Forward(Forward),
+    /// The same for datagrams.
+    Udp(Udp),
 }
 
 impl Handler {
@@ -52,6 +57,23 @@ impl Handler {
             Self::Socks5(socks) => socks.handle(conn, drain).await,
             Self::Auto(auto) => auto.handle(conn, drain).await,
             Self::Forward(forward) => forward.handle(conn, drain).await,
+            Self::Udp(_) => Err(HandlerError::WrongNetwork),
+        }
+    }
+
+    /// Serves a client's datagrams until its session ends; `admission` is asked about each but the first, about which it
+    /// was. Dropping the future cuts it off.
+    ///
+    /// # Errors
+    /// As [`handle`](Self::handle).
+    pub async fn handle_datagrams(
+        &self,
+        conn: Conn<UdpSession>,
+        admission: Option<&Admission>,
+    ) -> Result<(), HandlerError> {
+        match self {
+            Self::Udp(udp) => udp.handle(conn, admission).await,
+            _ => Err(HandlerError::WrongNetwork),
         }
     }
 }
@@ -101,6 +123,9 @@ pub enum HandlerError {
     /// What was to be accepted for the client wasn't; it was told.
     #[error(transparent)]
     Accept(#[from] AcceptError),
+    /// The handler has no use for what the listener accepts: connections or datagrams.
+    #[error("the service's listener and handler don't fit together")]
+    WrongNetwork,
     /// Datagrams can't be passed on.
     #[error("udp: {0}")]
     Datagrams(#[source] io::Error),

@@ -42,7 +42,7 @@ pub(crate) struct Asked {
 
 impl<'h> Session<'h> {
     /// Logs that the connection is there.
-    pub(crate) fn start(conn: Conn, handler: &'static str, parts: &'h HandlerParts) -> (Self, Buffered) {
+    pub(crate) fn start<S>(conn: Conn<S>, handler: &'static str, parts: &'h HandlerParts) -> (Self, S) {
         let Conn { stream, info, limits, counters } = conn;
         tracing::info!(
             kind = "handler",
@@ -148,14 +148,34 @@ impl<'h> Session<'h> {
     pub(crate) async fn associate(&self, asked: &Asked) -> Result<Association, DialError> {
         let nowhere = HostPort { host: String::new(), port: 0 };
         let wanted = Wanted { network: "udp", target: &nowhere, client: &asked.client_id, info: &self.info };
-        self.parts.router.associate(&wanted).await
+        let outcome = self.parts.router.associate(&wanted).await;
+        self.note(|record| {
+            asked.note(record);
+            record.network = "udp";
+            match &outcome {
+                Ok(Association { datagrams, route }) => {
+                    record.route.clone_from(route);
+                    (record.src, record.dst) = datagrams.ends();
+                }
+                Err(error) => record.err = error.to_string(),
+            }
+        });
+        if let (Err(_), Some(counted)) = (&outcome, self.counted(&asked.client_id)) {
+            counted.failed();
+        }
+        outcome
     }
 
     /// What the bytes that flow for a client are counted and limited by.
     pub(crate) async fn meters(&self, asked: &Asked) -> Meters {
+        self.meters_of("tcp", asked).await
+    }
+
+    /// As [`meters`](Self::meters), for that network.
+    pub(crate) async fn meters_of(&self, network: &str, asked: &Asked) -> Meters {
         let mut limits = self.limits.clone();
         if let Some(shaper) = &self.parts.shaper {
-            limits.extend(shaper.of_client(&self.info, "tcp", &asked.client_id, &asked.target.to_string()).await);
+            limits.extend(shaper.of_client(&self.info, network, &asked.client_id, &asked.target.to_string()).await);
         }
         Meters { client: self.counted(&asked.client_id), limits }
     }

@@ -1,11 +1,13 @@
 //! What accepts client connections.
 
 mod tcp;
+mod udp;
 mod unix;
 
 use drawspan_modules::Addr;
 
-pub use tcp::{AcceptError, Accepted, BindError, TcpListener};
+pub use tcp::{AcceptError, Accepted, BindError, TcpListener, Transport};
+pub use udp::{UdpListener, UdpSession, UdpSettings};
 pub use unix::UnixListener;
 
 /// A socket that accepts connections.
@@ -13,6 +15,8 @@ pub use unix::UnixListener;
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
+    /// UDP; a client's datagrams are its connection.
+    Udp(UdpListener),
     /// A unix socket.
     Unix(UnixListener),
 }
@@ -23,15 +27,17 @@ impl Listener {
     pub fn local_addr(&self) -> Addr {
         match self {
             Self::Tcp(tcp) => tcp.local_addr().into(),
+            Self::Udp(udp) => udp.local_addr().into(),
             Self::Unix(unix) => unix.local_addr(),
         }
     }
 
-    /// `tcp` or `unix`.
+    /// `tcp`, `udp` or `unix`.
     #[must_use]
     pub fn network(&self) -> &'static str {
         match self {
             Self::Tcp(_) => "tcp",
+            Self::Udp(_) => "udp",
             Self::Unix(_) => "unix",
         }
     }
@@ -43,6 +49,7 @@ impl Listener {
     pub async fn accept(&self) -> Result<Accepted, AcceptError> {
         match self {
             Self::Tcp(tcp) => tcp.accept().await,
+            Self::Udp(udp) => udp.accept().await,
             Self::Unix(unix) => unix.accept().await,
         }
     }

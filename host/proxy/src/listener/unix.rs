@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use drawspan_modules::Addr;
 
-use super::tcp::classify;
-use super::{AcceptError, Accepted, BindError};
+use super::tcp::accepted;
+use super::{AcceptError, Accepted, BindError, Transport};
 
 /// Accepts connections on a unix socket; the socket's file goes with it.
 #[derive(Debug)]
@@ -43,8 +43,8 @@ impl UnixListener {
     }
 
     pub(super) async fn accept(&self) -> Result<Accepted, AcceptError> {
-        let (stream, client) = self.inner.accept().await.map_err(classify)?;
-        Ok(Accepted { stream: stream.into(), client: client.into(), local: self.local_addr() })
+        let (stream, client) = accepted(|| self.inner.accept()).await?;
+        Ok(Accepted { transport: Transport::Stream(stream.into()), client: client.into(), local: self.local_addr() })
     }
 }
 

@@ -1,19 +1,15 @@
 //! [`Datagrams`]: datagrams with addresses, over whatever carries them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use drawspan_wire::socks::{Address, Datagram, Frame, SocksError};
-use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::UdpSocket;
-use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
-use super::{Buffer, Buffered, Stream, eof};
+use super::{Buffered, Stream, Udp, eof};
 
 /// Where datagrams go to and come from.
 #[derive(Debug)]
@@ -24,14 +20,6 @@ pub enum Datagrams {
     Framed(Buffered),
     /// A socket to one peer, with the addresses in a SOCKS5 header.
     Relayed(Relayed),
-}
-
-/// A socket for datagrams.
-#[derive(Debug)]
-pub struct Udp {
-    socket: UdpSocket,
-    /// IPv4 addresses have to be mapped.
-    v6: bool,
 }
 
 /// One end of SOCKS5's UDP.
@@ -70,7 +58,7 @@ impl Relayed {
 
     /// The client's end: a server at `peer`, which may be silent for as long as `patience`. `control` is kept open.
     pub(crate) fn client(socket: Udp, peer: SocketAddr, control: Buffered, patience: Option<Duration>) -> Self {
-        let peer = canonical(peer);
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         Self { socket, from: peer.ip(), peer: Mutex::new(Some(peer)), control: Some(control), patience }
     }
 
@@ -128,12 +116,12 @@ impl Datagrams {
         }
     }
 
-    /// A socket at `address`.
-    ///
-    /// # Errors
-    /// If that address can't be had.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        Udp::bind(address).map(Self::Plain)
+    /// Our end and the other one of what carries them, for records.
+    pub(crate) fn ends(&self) -> (String, String) {
+        match self {
+            Self::Plain(socket) | Self::Relayed(Relayed { socket, .. }) => socket.ends(),
+            Self::Framed(conn) => (conn.stream.local_addr().to_string(), conn.stream.peer_addr().to_string()),
+        }
     }
 
     /// Whether names can be sent to; where they can't, they must be resolved before.
@@ -205,72 +193,6 @@ impl Sender<'_> {
     }
 }
 
-impl Udp {
-    /// A socket at `address`; the unspecified address is all of this machine's, IPv4 and IPv6. Port 0 lets the kernel
-    /// choose.
-    ///
-    /// # Errors
-    /// If that address can't be had.
-    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let open = |address: SocketAddr| -> io::Result<Self> {
-            let kind = Type::DGRAM.nonblocking().cloexec();
-            let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::UDP))?;
-            if address.is_ipv6() {
-                socket.set_only_v6(!address.ip().is_unspecified())?;
-            }
-            socket.bind(&address.into())?;
-            Ok(Self { socket: UdpSocket::from_std(socket.into())?, v6: address.is_ipv6() })
-        };
-        if !address.ip().is_unspecified() {
-            return open(address);
-        }
-        match open(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port())) {
-            // A kernel without IPv6.
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::AFNOSUPPORT) => {
-                open(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()))
-            }
-            outcome => outcome,
-        }
-    }
-
-    /// Where the socket is.
-    ///
-    /// # Errors
-    /// Never on a bound socket, as far as is known.
-    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr().map(canonical)
-    }
-
-    /// Waits for a datagram that `read` can make use of. While it waits it holds no buffer.
-    async fn receive<T>(&self, mut read: impl FnMut(&[u8], SocketAddr) -> Option<T>) -> io::Result<T> {
-        loop {
-            self.socket.readable().await?;
-            let mut buffer = Buffer::take();
-            match self.socket.try_recv_from(&mut buffer) {
-                Ok((length, from)) => {
-                    if let Some(value) = read(&buffer[..length], canonical(from)) {
-                        return Ok(value);
-                    }
-                }
-                Err(error) if is_passing(&error) => {}
-                Err(error) => return Err(error),
-            }
-            drop(buffer);
-            consume_budget().await;
-        }
-    }
-
-    async fn send(&self, data: &[u8], target: SocketAddr) {
-        let target = match target.ip() {
-            IpAddr::V4(ip) if self.v6 => SocketAddr::new(ip.to_ipv6_mapped().into(), target.port()),
-            _ => target,
-        };
-        if let Err(error) = self.socket.send_to(data, target).await {
-            tracing::debug!("a datagram to {target} is lost: {error}");
-        }
-    }
-}
-
 /// Resolves when there is nobody any more at the other end of the connection that an association lives as long as.
 pub(crate) async fn ended(control: &Stream) -> io::Error {
     loop {
@@ -280,16 +202,6 @@ pub(crate) async fn ended(control: &Stream) -> io::Error {
             Err(error) => return error,
         }
     }
-}
-
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-/// An earlier datagram found nobody (ICMP): of no consequence for those to others.
-fn is_passing(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, WouldBlock};
-    matches!(error.kind(), WouldBlock | ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable)
 }
 
 fn broken(error: SocksError) -> io::Error {

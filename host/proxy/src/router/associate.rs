@@ -1,16 +1,19 @@
-//! [`Router::associate`]: datagrams to any target.
+//! Datagrams: [`Router::associate`] to any target, [`Router::connect_udp`] to one.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use drawspan_modules::ClientId;
+use drawspan_modules::{ClientId, ConnInfo};
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::socks::Address;
 use tokio::net::lookup_host;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::hop::Leg;
+use super::hop::{Hop, Leg};
+use super::marker::Attempt;
 use super::names::resolve;
-use super::{DialError, Router, Wanted};
+use super::node::{Node, NodeAddr};
+use super::{DialError, DialReason, Router, Wanted, record};
 use crate::net::Datagrams;
 
 /// A way for datagrams to any target.
@@ -19,6 +22,17 @@ pub struct Association {
     /// Sends and receives them.
     pub datagrams: Datagrams,
     /// How they go, for records: `node@addr > `.
+    pub route: String,
+}
+
+/// A way for datagrams to one target.
+#[derive(Debug)]
+pub struct UdpUpstream {
+    /// Sends and receives them.
+    pub datagrams: Datagrams,
+    /// What they are sent to.
+    pub target: Address,
+    /// How they go, for records: `node@addr > target`.
     pub route: String,
 }
 
@@ -32,6 +46,44 @@ impl Router {
         let key = self.key(wanted);
         let leg = Leg { wanted, address: wanted.target, key: &key, is_forwarded: false };
         self.persist(wanted, |deadline| self.route.associate(leg, &self.direct, deadline)).await
+    }
+
+    /// Makes a way for datagrams to the target, as [`Router::dial`] makes a connection.
+    ///
+    /// # Errors
+    /// When all attempts fail; the error tells of the last.
+    pub async fn connect_udp(&self, wanted: &Wanted<'_>) -> Result<UdpUpstream, DialError> {
+        record(self.dial_recorder.as_ref(), wanted).await;
+        let outcome = self.persist(wanted, |deadline| self.attempt_udp(wanted, deadline)).await;
+        if outcome.is_err() {
+            record(self.dial_error_recorder.as_ref(), wanted).await;
+        }
+        outcome
+    }
+
+    /// Makes a way for datagrams to one of a forwarder's targets.
+    ///
+    /// # Errors
+    /// When there is no target, or no way to it.
+    pub(crate) async fn forward_udp(&self, hop: &Hop, info: &ConnInfo) -> Result<(UdpUpstream, Arc<Node>), DialError> {
+        let nowhere = |reason| DialError { target: HostPort { host: String::new(), port: 0 }, reason };
+        let node = self.choose(hop, info).await?.ok_or_else(|| nowhere(DialReason::NoNode))?;
+        let attempt = Attempt::of(&node.marker);
+        let NodeAddr::Inet(target) = &node.addr else { return Err(nowhere(DialReason::NoDatagrams)) };
+        let client = &ClientId::from(String::new());
+        let wanted = Wanted { network: "udp", target, client, info };
+        let mut upstream = self.towards(&node).connect_udp(&wanted).await?;
+        attempt.succeeded();
+        upstream.route = format!("{node} > {}", upstream.route);
+        Ok((upstream, node))
+    }
+
+    async fn attempt_udp(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<UdpUpstream, DialReason> {
+        let (hosts, resolver) = (self.hosts.as_ref(), self.resolver.as_ref());
+        let address = resolve(hosts, resolver, wanted.target, Some(wanted.client)).await?;
+        let key = self.key(wanted);
+        let leg = Leg { wanted, address: &address, key: &key, is_forwarded: false };
+        self.route.connect_udp(leg, &self.direct, deadline).await
     }
 
     /// Where a datagram goes that is sent from here: `target` itself, or the first address of its name. `None` if nobody

@@ -22,7 +22,7 @@ use drawspan_wire::http1::HostPort;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-pub use self::associate::Association;
+pub use self::associate::{Association, UdpUpstream};
 pub use self::chain::{Chain, ChainGroup, Route};
 pub use self::hop::{DecodeNode, Hop, NodeHop, PluginHop};
 pub use self::marker::FailFilter;
@@ -163,9 +163,27 @@ pub enum DialReason {
         /// Why.
         reason: String,
     },
+    /// From that interface there is no way.
+    #[error("from {interface}: {reason}")]
+    Interface {
+        /// Its name or address.
+        interface: String,
+        /// Why.
+        #[source]
+        reason: Box<DialReason>,
+    },
+    /// A connection that nobody answers can't be made.
+    #[error("can't reject: {0}")]
+    Reject(#[source] io::Error),
     /// There is no socket for datagrams.
     #[error("can't open a UDP socket: {0}")]
     Udp(#[source] io::Error),
+    /// A node with a `udp` dialer is to carry something else.
+    #[error("a udp dialer carries only datagrams, and with a tcp or forward connector")]
+    OnlyDatagrams,
+    /// A forwarder's target is a unix socket.
+    #[error("a unix socket takes no datagrams")]
+    NoDatagrams,
     /// A forwarder has no target for the connection.
     #[error("there is no target for it")]
     NoNode,

@@ -10,6 +10,7 @@ use drawspan_wire::proxy_protocol::{self, Addresses, Version};
 use super::marker::{FailFilter, Marker};
 use super::rule::Rule;
 use super::selector::Candidate;
+use crate::Direct;
 use crate::connector::Connector;
 use crate::dialer::Dialer;
 
@@ -23,6 +24,8 @@ pub struct Node {
     pub connector: Connector,
     /// How it is connected to.
     pub dialer: Dialer,
+    /// How that connection leaves this machine, if nothing carries it; `None`: as the router's own do.
+    pub direct: Option<Direct>,
     /// Which targets it doesn't carry.
     pub bypass: Option<Bypass>,
     /// Names of `addr`.
@@ -63,6 +66,7 @@ impl Node {
             addr,
             connector,
             dialer,
+            direct: None,
             bypass: None,
             hosts: None,
             resolver: None,
@@ -74,6 +78,13 @@ impl Node {
             fail_filter: FailFilter::default(),
             marker: Marker::default(),
         }
+    }
+}
+
+impl Node {
+    /// Whether datagrams to it are all that it takes to have them passed on.
+    pub(crate) fn forwards_datagrams(&self) -> bool {
+        matches!((&self.dialer, &self.connector), (Dialer::Udp, Connector::Forward))
     }
 }
 

@@ -56,6 +56,11 @@ pub(super) fn failure(status: u16) -> Vec<u8> {
     answer
 }
 
+/// The answer to a CONNECT for datagrams, whose frames follow.
+pub(super) fn relaying() -> Vec<u8> {
+    failure(200)
+}
+
 fn status_line(status: u16) -> Vec<u8> {
     let known = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     format!("HTTP/1.1 {status} {}\r\n", known.unwrap_or("Unknown")).into_bytes()

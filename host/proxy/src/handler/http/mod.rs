@@ -11,6 +11,7 @@ mod probe;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod udp;
 
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ enum Next {
     Close,
     /// Bytes both ways.
     Tunnel(Tunnel),
+    /// Datagrams both ways, in frames.
+    Datagrams(Asked),
 }
 
 /// An established tunnel, for a client that was told so.
@@ -60,6 +63,7 @@ enum Served {
     /// The client may not have read the last answer yet.
     Answered,
     Tunnel(Tunnel),
+    Datagrams(Asked),
 }
 
 impl Http {
@@ -79,6 +83,7 @@ impl Http {
                 linger(client.stream).await;
                 Ok(())
             }
+            Ok(Served::Datagrams(asked)) => Box::pin(self.relay(&session, client, asked)).await,
             Ok(Served::Tunnel(tunnel)) => {
                 self.tunnel(&session, client, tunnel).await;
                 Ok(())
@@ -105,6 +110,7 @@ impl Http {
                 Next::Again => wait = self.settings.idle_timeout.unwrap_or(self.settings.read_timeout),
                 Next::Close => return Ok(Served::Answered),
                 Next::Tunnel(tunnel) => return Ok(Served::Tunnel(tunnel)),
+                Next::Datagrams(asked) => return Ok(Served::Datagrams(asked)),
             }
         }
         Ok(Served::Idle)
@@ -163,15 +169,15 @@ impl Http {
             (_, Err(error)) => return self.bad_request(session, client, &error.to_string()).await,
             (Ok(target), Ok(length)) => (target, length),
         };
-        if head.headers.get("x-gost-protocol") == Some(b"udp") {
-            self.answer(session, client, &answer::failure(403)).await?;
-            return Ok(Next::Close);
-        }
+        let is_udp = head.headers.get("x-gost-protocol") == Some(b"udp");
         let asked = grant.asked(target.address());
-        if session.refuses(&asked, "tcp").await {
+        if session.refuses(&asked, if is_udp { "udp" } else { "tcp" }).await {
             let own = [("Proxy-Agent", self.settings.agent.as_str())];
             self.answer(session, client, &answer::refusal(&self.settings, 403, &own)).await?;
             return Ok(Next::Close);
+        }
+        if is_udp {
+            return self.grant_udp(session, client, &head, asked).await;
         }
         match target {
             RequestTarget::Tunnel(_) => {

@@ -3,13 +3,12 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use drawspan_modules::Addr;
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::socks::v5::{Reply, Status};
 use drawspan_wire::socks::{Address, SocksError};
 
 use super::{Client, Grant, HandlerError, Socks5, Tunnel};
-use crate::listener::{Accepted, BindError, TcpListener};
+use crate::listener::{BindError, TcpListener};
 use crate::net::Buffered;
 
 impl Socks5 {
@@ -36,22 +35,19 @@ impl Socks5 {
             listener.local_addr()
         );
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.accept_tcp() => accepted,
             outcome = left(&mut client.conn) => return outcome.map(|()| None).map_err(HandlerError::Client),
         };
         // It is for one connection only.
         drop(listener);
-        let Accepted { stream, client: peer, .. } = match accepted {
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 client.refuse(&Reply::bare(Status::FAILED)).await?;
                 return Err(HandlerError::Accept(error));
             }
         };
-        let peer = match peer {
-            Addr::Inet(peer) => peer.into(),
-            Addr::Unix(_) => Address::UNSPECIFIED,
-        };
+        let peer = Address::Ip(peer);
         client.send(&succeeded(&peer)?).await?;
         let asked = grant.asked(peer.host_port()?);
         Ok(Some(Tunnel { client: client.conn, upstream: Buffered::new(stream), asked }))

@@ -17,8 +17,6 @@ pub struct Socks4 {
 
 impl Socks4 {
     /// A handler that asks `parts`; within `read_timeout` a client's request has to arrive.
-    ///
-    /// GOST: waits for it for ever, unless told otherwise.
     #[must_use]
     pub fn new(parts: HandlerParts, read_timeout: Duration) -> Self {
         Self { parts, read_timeout }

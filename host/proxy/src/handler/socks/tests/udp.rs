@@ -1,12 +1,14 @@
+use drawspan_modules::Resolver;
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::socks::{Address, Datagram, Frame};
+use drawspan_wit::resolver::ResolveRequest;
 use tokio::net::UdpSocket;
 
 use super::*;
-use crate::Router;
 use crate::dialer::Dialer;
 use crate::net::{Buffered, Datagrams};
-use crate::router::{Chain, FailFilter, Hop, Node, NodeAddr, NodeHop, Route, Selector, Strategy};
+use crate::router::{Chain, Hop, Node, NodeAddr, NodeHop, Route, Selector, Strategy};
+use crate::{Direct, Router};
 
 /// Sends back each datagram, the other way round.
 async fn mirror() -> SocketAddr {
@@ -56,7 +58,7 @@ async fn beside_the_connection() {
     let (control, socket, relay) = associated(&proxy).await;
     let named = Address::Name(b"localhost".to_vec(), mirror.port());
     for (target, data) in
-        [(mirror.into(), &b"abc"[..]), (named, b"xyz"), (mirror.into(), b""), (mirror.into(), &[7; 9000])]
+        [(mirror.into(), &b"abc"[..]), (named, b"xyz"), (mirror.into(), b""), (mirror.into(), &[7; 65_497])]
     {
         socket.send_to(&datagram(&target, data), relay).await.unwrap();
         let reversed = data.iter().rev().copied().collect();
@@ -77,6 +79,22 @@ async fn beside_the_connection() {
     while UdpSocket::bind(("127.0.0.1", relay.port())).await.is_err() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_target_that_is_not_known_costs_its_datagram_and_no_more() {
+    let resolver = Asked { calls: Calls::<ResolveRequest>::default(), answer: |_: &ResolveRequest| Vec::new() };
+    let router = Router { resolver: Some(Resolver::new(boxed(resolver))), ..Router::default() };
+    let proxy = Proxy::v5(HandlerParts { router, ..HandlerParts::default() }, settings()).await;
+    let (mirror, (_control, socket, relay)) = (mirror().await, associated(&proxy).await);
+    for (target, data) in [
+        (Address::Name(b"nobody.test".to_vec(), 53), b"unknown"),
+        (Address::Name(b"\xff".to_vec(), 53), b"no name"),
+        (mirror.into(), b"forward"),
+    ] {
+        socket.send_to(&datagram(&target, data), relay).await.unwrap();
+    }
+    assert_eq!(receive(&socket).await, (mirror.into(), b"drawrof".to_vec()));
 }
 
 #[tokio::test]
@@ -105,8 +123,7 @@ async fn each_datagram_is_judged() {
 }
 
 /// A SOCKS5 proxy whose datagrams go through another one.
-async fn chained(second: &Proxy, udp_relay: bool) -> Proxy {
-    let connector = connector::Connector::Socks5(connector::Socks5 { udp_relay, ..connector::Socks5::default() });
+async fn chained(second: &Proxy, connector: connector::Connector) -> Proxy {
     let address = HostPort { host: "127.0.0.1".to_owned(), port: second.address.port() };
     let hop = Hop::Nodes(NodeHop {
         name: "hop-0".to_owned(),
@@ -116,7 +133,6 @@ async fn chained(second: &Proxy, udp_relay: bool) -> Proxy {
     });
     let chain = Chain::new("chain-0".to_owned(), vec![Arc::new(hop)]);
     let router = Router { route: Route::Chain(Arc::new(chain)), ..Router::default() };
-    let _ = FailFilter::default();
     Proxy::v5(HandlerParts { router, ..HandlerParts::default() }, settings()).await
 }
 
@@ -125,7 +141,8 @@ async fn through_another_proxy() {
     let mirror = mirror().await;
     let second = Proxy::v5(HandlerParts::default(), settings()).await;
     for udp_relay in [false, true] {
-        let first = chained(&second, udp_relay).await;
+        let connector = connector::Socks5 { udp_relay, ..connector::Socks5::default() };
+        let first = chained(&second, connector::Connector::Socks5(connector)).await;
         let (_control, socket, relay) = associated(&first).await;
         // Names go on to who knows them better.
         for target in [mirror.into(), Address::Name(b"localhost".to_vec(), mirror.port())] {
@@ -135,10 +152,18 @@ async fn through_another_proxy() {
     }
 }
 
+#[tokio::test]
+async fn a_tunnel_that_leads_nowhere_is_a_failure() {
+    let second = Proxy::v4(HandlerParts::default()).await;
+    let first = chained(&second, connector::Connector::Socks4(connector::Socks4::default())).await;
+    let answer = first.ask(b"\x05\x01\0\x05\xf3\0\x01\0\0\0\0\0\0").await;
+    assert_eq!(answer, b"\x05\0\x05\x01\0\x01\0\0\0\0\0\0");
+}
+
 /// A UDP tunnel by our own connector.
 async fn tunnel(proxy: &Proxy) -> Datagrams {
     let connector = connector::Connector::Socks5(connector::Socks5::default());
-    connector.associate(Buffered::new(proxy.connect().await)).await.unwrap()
+    connector.associate(Buffered::new(proxy.connect().await), None, &Direct::default()).await.unwrap()
 }
 
 #[tokio::test]
