@@ -338,7 +338,6 @@ async fn what_is_not_implemented_is_refused_and_not_left_out() {
             "handler: {type: tcp}, listener: {type: udp}, forwarder: {nodes: [{name: n, addr: 'a:1'}]}",
             "listener type `udp`",
         ),
-        ("handler: {type: http, metadata: {sniffing: true}}", "`sniffing`"),
         ("handler: {type: http}, metadata: {interface: lo}", "`interface` or `so_mark`"),
     ] {
         let dir = Dir::new();

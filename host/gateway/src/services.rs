@@ -8,7 +8,7 @@ use drawspan_config::{
 };
 use drawspan_modules::{AnyOf, Authenticator, Recorder, UserTable};
 use drawspan_proxy::handler::{
-    self, Auto, Forward, HandlerParts, HandlerRecorder, Socks4, Socks5, Socks5Settings, http,
+    self, Auto, Forward, ForwardSettings, HandlerParts, HandlerRecorder, Sniffing, Socks4, Socks5, Socks5Settings, http,
 };
 use drawspan_proxy::router::{HashSource, Hop, Router};
 use drawspan_proxy::{ClientCounters, ClientReporter, Layer, Reports, ServiceReporter, ServiceScope, Shaper, WsServer};
@@ -107,9 +107,12 @@ impl Objects {
                 read_timeout,
             ))),
             HandlerKind::Forward(forward) => {
-                let version = forward.proxy_protocol.map(proxy_version);
-                let forward = Forward::new(parts, self.targets(of)?, version, of.handler.idle_timeout);
-                handler::Handler::Forward(forward)
+                let settings = ForwardSettings {
+                    proxy_protocol: forward.proxy_protocol.map(proxy_version),
+                    http_keepalive: forward.http_keepalive,
+                    idle_timeout: of.handler.idle_timeout,
+                };
+                handler::Handler::Forward(Forward::new(parts, self.targets(of)?, settings))
             }
             HandlerKind::File(_) => return Err(unimplemented(&of.name, "handler type `file`")),
             HandlerKind::Metrics(_) => return Err(unimplemented(&of.name, "handler type `metrics`")),
@@ -139,9 +142,10 @@ impl Objects {
             bypass: modules.bypass(&of.bypasses),
             shaper: shaper.map(|source| Shaper::new(source, handler.limiter_refresh, ServiceScope::Both)),
             clients: None,
-            recorder: self
-                .recorder(of, Record::Handler)
-                .map(|recorder| HandlerRecorder { recorder, tasks: self.tasks.clone() }),
+            recorder: self.handler_recorder(of),
+            sniffing: handler
+                .sniffing
+                .map(|sniffing| Sniffing { timeout: sniffing.timeout, read_timeout: handler.read_timeout }),
             router: Router {
                 dial_timeout: of.dial_timeout,
                 retries: handler.retries,
@@ -157,6 +161,12 @@ impl Objects {
                 ..Router::default()
             },
         }
+    }
+
+    fn handler_recorder(&self, of: &Service) -> Option<HandlerRecorder> {
+        let used = of.recorders.iter().find(|used| used.record == Record::Handler)?;
+        let http_body = used.http_body.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Some(HandlerRecorder { recorder: self.recorder(of, Record::Handler)?, tasks: self.tasks.clone(), http_body })
     }
 
     /// Who is told that of a service.
@@ -194,7 +204,6 @@ pub(crate) fn refuse_unimplemented(of: &Service) -> Result<(), Diagnostic> {
     };
     let is_missing = [
         (http_udp && matches!(handler.kind, HandlerKind::Http(_)), "`udp` of an http handler"),
-        (handler.sniffing.is_some(), "`sniffing`"),
         (of.egress.mark.is_some() || !of.egress.interfaces.is_empty(), "`interface` or `so_mark`"),
         (!metadata.labels.is_empty(), "`labels`"),
         (matches!(listener.kind, ListenerKind::Udp(_)), "listener type `udp`"),
@@ -202,10 +211,7 @@ pub(crate) fn refuse_unimplemented(of: &Service) -> Result<(), Diagnostic> {
     if let Some((_, what)) = is_missing.into_iter().find(|(is_missing, _)| *is_missing) {
         return Err(unimplemented(&of.name, what));
     }
-    match of.recorders.iter().find(|used| used.http_body.is_some()) {
-        Some(used) => Err(unimplemented(&used.recorder, "`http.body`")),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The parts of the config that no service has.

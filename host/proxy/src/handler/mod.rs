@@ -12,15 +12,18 @@ use crate::listener::{AcceptError, BindError};
 use crate::{ClientCounters, Conn, DialError, Router, Shaper};
 
 mod auto;
+mod exchange;
 mod forward;
 pub mod http;
 mod record;
 mod session;
+mod sniff;
 mod socks;
 
 pub use auto::Auto;
-pub use forward::Forward;
+pub use forward::{Forward, ForwardSettings};
 pub use record::HandlerRecorder;
+pub use sniff::Sniffing;
 pub use socks::{Socks4, Socks5, Socks5Settings};
 
 /// A handler of one of the kinds that there are.
@@ -69,6 +72,8 @@ pub struct HandlerParts {
     pub clients: Option<Arc<ClientCounters>>,
     /// Is told of each connection and HTTP exchange.
     pub recorder: Option<HandlerRecorder>,
+    /// How what is tunnelled or forwarded is looked into; not at all if `None`.
+    pub sniffing: Option<Sniffing>,
     /// Connects to targets.
     pub router: Router,
 }

@@ -2,10 +2,15 @@
 
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use drawspan_modules::{ConnInfo, Recorder};
 use drawspan_wire::http1::{Headers, RequestHead, ResponseHead};
+use drawspan_wire::tls::{ClientHello, ServerHello};
 use serde::Serialize;
 use tokio_util::task::TaskTracker;
+
+use crate::net::Tap;
 
 /// Keeps a handler's records.
 #[derive(Clone)]
@@ -14,6 +19,8 @@ pub struct HandlerRecorder {
     pub recorder: Recorder,
     /// Where it is told: no connection waits for it, but the end of the process does.
     pub tasks: TaskTracker,
+    /// So many bytes of each HTTP body are part of the record; none of them if `None`.
+    pub http_body: Option<usize>,
 }
 
 /// One connection, or one HTTP exchange.
@@ -38,6 +45,8 @@ pub(crate) struct Record {
     pub(crate) client_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) http: Option<HttpRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<TlsRecord>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) route: String,
     pub(crate) input_bytes: u64,
@@ -62,8 +71,21 @@ pub(crate) struct HttpRecord {
     scheme: &'static str,
     uri: String,
     pub(crate) status_code: u16,
-    request: Message,
+    pub(crate) request: Message,
     pub(crate) response: Message,
+}
+
+/// What both sides of a TLS connection said in the clear.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TlsRecord {
+    server_name: String,
+    cipher_suite: String,
+    compression_method: u8,
+    proto: String,
+    version: String,
+    client_hello: String,
+    server_hello: String,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -91,6 +113,7 @@ impl Record {
             client_ip: String::new(),
             client_id: String::new(),
             http: None,
+            tls: None,
             route: String::new(),
             input_bytes: 0,
             output_bytes: 0,
@@ -100,6 +123,13 @@ impl Record {
             time: jiff::Timestamp::now().to_string(),
             started: Instant::now(),
         }
+    }
+
+    /// It is now about something that only begins, in that protocol.
+    pub(crate) fn begin(&mut self, proto: &'static str) {
+        self.proto = proto;
+        self.time = jiff::Timestamp::now().to_string();
+        self.started = Instant::now();
     }
 
     /// Tells the recorder.
@@ -143,7 +173,59 @@ impl HttpRecord {
     }
 }
 
+impl HttpRecord {
+    /// Whom a request says it comes from: nobody vouches for it.
+    pub(crate) fn client_ip(headers: &Headers<'_>) -> String {
+        let names = ["cf-connecting-ip", "x-forwarded-for", "x-real-ip"];
+        let mut said = names.iter().filter_map(|name| std::str::from_utf8(headers.get(name)?).ok());
+        let ip = said.find_map(|said| said.split(',').next()?.trim().parse::<std::net::IpAddr>().ok());
+        ip.map(|ip| ip.to_string()).unwrap_or_default()
+    }
+}
+
+impl TlsRecord {
+    /// Of a ClientHello that came as these bytes.
+    pub(crate) fn of(hello: &ClientHello, bytes: &[u8]) -> Self {
+        Self {
+            server_name: hello.server_name.clone().unwrap_or_default(),
+            proto: hello.alpn.first().map(|proto| String::from_utf8_lossy(proto).into_owned()).unwrap_or_default(),
+            client_hello: hex(bytes),
+            ..Self::default()
+        }
+    }
+
+    /// The server answered with these bytes.
+    pub(crate) fn answered(&mut self, hello: &ServerHello, bytes: &[u8]) {
+        // Go's names: those of TLS 1.3 don't say so.
+        let name = rustls::CipherSuite::from(hello.cipher_suite).as_str().map(|name| name.replace("TLS13_", "TLS_"));
+        self.cipher_suite = name.unwrap_or_else(|| hello.cipher_suite.to_string());
+        self.compression_method = hello.compression_method;
+        self.version = match hello.version {
+            0x0301 => "tls1.0".to_owned(),
+            0x0302 => "tls1.1".to_owned(),
+            0x0303 => "tls1.2".to_owned(),
+            0x0304 => "tls1.3".to_owned(),
+            other => other.to_string(),
+        };
+        if let Some(proto) = &hello.alpn {
+            self.proto = String::from_utf8_lossy(proto).into_owned();
+        }
+        self.server_hello = hex(bytes);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Message {
+    /// What was heard of the body.
+    pub(crate) fn heard(&mut self, tap: &Tap) {
+        let (beginning, length) = tap.heard();
+        self.content_length = i64::try_from(length).unwrap_or(i64::MAX);
+        self.body = (length > 0).then(|| STANDARD.encode(beginning));
+    }
+
     fn of(headers: &Headers<'_>) -> Self {
         let mut map = serde_json::Map::new();
         // GOST: credentials for the proxy are recorded in clear.

@@ -10,7 +10,7 @@ mod stream;
 mod traffic;
 mod websocket;
 
-pub(crate) use body::{BodyError, relay_body};
+pub(crate) use body::{BodyError, Held, Tap, hold_body, relay_body};
 pub(crate) use buffer::Buffer;
 pub use buffered::Buffered;
 pub(crate) use buffered::{HeadReadError, eof, fill, linger, read_head};

@@ -30,7 +30,7 @@ impl Router {
     /// When all attempts fail; the error tells of the last.
     pub async fn associate(&self, wanted: &Wanted<'_>) -> Result<Association, DialError> {
         let key = self.key(wanted);
-        let leg = Leg { wanted, address: wanted.target, key: &key, is_forwarded: false };
+        let leg = Leg { wanted, address: wanted.target, key: &key, seen: None };
         self.persist(wanted, |deadline| self.route.associate(leg, &self.direct, deadline)).await
     }
 
