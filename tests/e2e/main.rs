@@ -14,5 +14,7 @@ mod plugin_http;
 mod plugin_verify;
 mod plugin_wasm;
 mod policies;
+mod rewriter;
 mod routing;
+mod sniffing;
 mod users;

@@ -2,11 +2,12 @@
 
 mod encoding;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use drawspan_wire::http1::{BodyLength, BodyScanner, Headers, RequestHead};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::encoding::Encoding;
 use super::HandlerError;
@@ -43,19 +44,18 @@ impl Subject<'_> {
             Direction::Request => "request",
             Direction::Response => "response",
         };
-        let mut metadata = json!({"sid": self.sid, "direction": direction, "uri": self.uri});
+        // In the order of Go, which is the alphabet's.
+        let mut metadata: BTreeMap<&str, Value> = BTreeMap::new();
+        metadata.extend([("direction", direction.into()), ("sid", self.sid.into()), ("uri", self.uri.into())]);
         let (name, index, error) = match phase {
-            None => return metadata.to_string(),
+            None => return json!(metadata).to_string(),
             Some(Phase::Event(0)) => ("start", 0, None),
             Some(Phase::Event(index)) => ("event", *index, None),
             Some(Phase::End(index, error)) => ("end", *index, error.as_ref()),
         };
-        metadata["sse_phase"] = name.into();
-        metadata["event_index"] = index.into();
-        if let Some(error) = error {
-            metadata["stream_error"] = error.as_str().into();
-        }
-        metadata.to_string()
+        metadata.extend([("sse_phase", name.into()), ("event_index", index.into())]);
+        metadata.extend(error.map(|error| ("stream_error", error.as_str().into())));
+        json!(metadata).to_string()
     }
 }
 

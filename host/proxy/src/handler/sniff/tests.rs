@@ -25,14 +25,17 @@ use crate::tls::{Certificate, ClientSettings, Generated, Options, ServerSettings
 /// A service that looks into what it carries, and what its modules were told.
 pub(in crate::handler) struct Service {
     pub(in crate::handler) address: SocketAddr,
-    /// Host and path of each question to the bypass.
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    /// Of the bypass.
+    asked: Arc<Mutex<Vec<Question>>>,
     records: mpsc::UnboundedReceiver<Value>,
     task: tokio::task::JoinHandle<()>,
 }
 
+/// Host and path of a question to the bypass.
+type Question = (String, Option<String>);
+
 /// Matches whatever has `blocked` in it.
-struct Blocked(Arc<Mutex<Vec<(String, Option<String>)>>>);
+struct Blocked(Arc<Mutex<Vec<Question>>>);
 
 impl Plugin<BypassRequest> for Blocked {
     async fn call(&self, call: Arc<BypassRequest>) -> Result<Match, CallError> {
@@ -109,7 +112,7 @@ impl Service {
         (client, target)
     }
 
-    pub(in crate::handler) fn asked(&self) -> Vec<(String, Option<String>)> {
+    pub(in crate::handler) fn asked(&self) -> Vec<Question> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 
@@ -185,7 +188,7 @@ pub(in crate::handler) async fn speak_tls(client: TcpStream, target: TcpStream, 
     tokio::join!(serving, asking);
 }
 
-fn of(hosts: &[&str]) -> Vec<(String, Option<String>)> {
+fn of(hosts: &[&str]) -> Vec<Question> {
     hosts.iter().map(|&host| (host.to_owned(), None)).collect()
 }
 
