@@ -93,7 +93,8 @@ pub(crate) struct TlsRecord {
 pub(crate) struct Message {
     /// -1 if it isn't known, as in Go.
     content_length: i64,
-    header: serde_json::Map<String, serde_json::Value>,
+    /// None before there is a message.
+    header: Option<serde_json::Map<String, serde_json::Value>>,
     body: Option<String>,
 }
 
@@ -228,8 +229,8 @@ impl Message {
 
     fn of(headers: &Headers<'_>) -> Self {
         let mut map = serde_json::Map::new();
-        // GOST: credentials for the proxy are recorded in clear.
-        for header in headers.iter().filter(|header| !header.is("proxy-authorization")) {
+        // Go keeps the host elsewhere. GOST: credentials for the proxy are recorded in clear.
+        for header in headers.iter().filter(|header| !header.is("proxy-authorization") && !header.is("host")) {
             let values = map.entry(canonical(header.name)).or_insert_with(|| serde_json::Value::Array(Vec::new()));
             if let serde_json::Value::Array(values) = values {
                 values.push(String::from_utf8_lossy(header.value).into());
@@ -237,7 +238,7 @@ impl Message {
         }
         let length = headers.get("content-length").and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
         let is_chunked = headers.get("transfer-encoding").is_some();
-        Self { content_length: if is_chunked { -1 } else { length.unwrap_or(0) }, header: map, body: None }
+        Self { content_length: if is_chunked { -1 } else { length.unwrap_or(0) }, header: Some(map), body: None }
     }
 }
 
@@ -274,7 +275,7 @@ mod tests {
                 .to_owned()
                 + r#""src":"","dst":"","host":"","proto":"http","clientIP":"","http":{"host":"a","method":"GET","#
                 + r#""proto":"HTTP/1.1","scheme":"","uri":"http://a/","statusCode":0,"request":{"contentLength":0,"#
-                + r#""header":{"X-Foo":["1","2"]},"body":null},"response":{"contentLength":0,"header":{},"body":null}},"#
+                + r#""header":{"X-Foo":["1","2"]},"body":null},"response":{"contentLength":0,"header":null,"body":null}},"#
                 + r#""inputBytes":0,"outputBytes":0,"sid":"x","duration":0,"time":"T"}"#
         );
     }

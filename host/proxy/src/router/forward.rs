@@ -43,7 +43,7 @@ impl Router {
     /// When it can't be connected to.
     pub(crate) async fn forward(&self, node: &Node, info: &ConnInfo, port: u16) -> Result<Upstream, DialError> {
         let attempt = Attempt::of(&node.marker);
-        let mut upstream = match &node.addr {
+        let upstream = match &node.addr {
             NodeAddr::Inet(target) => {
                 let client = &ClientId::from(String::new());
                 let target = &HostPort { port: if target.port == 0 { port } else { target.port }, ..target.clone() };
@@ -58,7 +58,6 @@ impl Router {
             }
         };
         attempt.succeeded();
-        upstream.route = format!("{node} > {}", upstream.route);
         Ok(upstream)
     }
 }

@@ -96,7 +96,7 @@ impl Exchange<'_> {
                     let mut edits = manner.edits(persistence);
                     edits.set("Transfer-Encoding", "chunked");
                     edits.remove("Content-Length");
-                    self.write(client, &heads::response(response, &edits), down).await?;
+                    self.begin(client, &heads::response(response, &edits), down).await?;
                     let mut events = stream::Events { plan: &plan, subject, client, down, tap: self.response_tap() };
                     return events.relay(upstream, from_upstream, body).await;
                 }
@@ -107,7 +107,7 @@ impl Exchange<'_> {
                             let mut edits = manner.edits(persistence);
                             edits.body(new.len());
                             self.response_tap().iter().for_each(|tap| tap.hear(&new));
-                            self.write(client, &heads::response(response, &edits), down).await?;
+                            self.begin(client, &heads::response(response, &edits), down).await?;
                             return self.write(client, &new, down).await;
                         }
                         None => {
@@ -123,11 +123,19 @@ impl Exchange<'_> {
                 }
             }
         }
-        self.write(client, &head(), down).await?;
+        self.begin(client, &head(), down).await?;
         if !early.is_empty() {
             self.write(client, &early, down).await?;
         }
         relay_body(upstream, from_upstream, client, body, down, self.response_tap()).await
+    }
+
+    /// Sends the head, and records it if it isn't the origin's any more.
+    async fn begin(&self, client: &Stream, head: &[u8], down: Flow<'_>) -> Result<(), BodyError> {
+        if let (Manner::Node { .. }, Ok(sent)) = (&self.request.manner, ResponseHead::parse(head)) {
+            self.record.answered(&sent);
+        }
+        self.write(client, head, down).await
     }
 
     async fn write(&self, client: &Stream, bytes: &[u8], down: Flow<'_>) -> Result<(), BodyError> {
