@@ -140,4 +140,12 @@ async fn what_sniffing_can_not_do_yet_is_refused() {
         assert_eq!(finished.code, Some(2), "{key}: {}", finished.stderr);
         assert!(finished.stderr.contains("not implemented"), "{key}: {}", finished.stderr);
     }
+    // Else a password would seem to guard it.
+    let dir = Dir::new();
+    let node = "{name: n, addr: 'a:1', http: {auth: {username: u, password: p}}}";
+    let service = format!("{{name: s, addr: '127.0.0.1:0', handler: {{type: tcp}}, forwarder: {{nodes: [{node}]}}}}");
+    dir.write("gateway.yaml", format!("services: [{service}]"));
+    let finished = run(dir.path(), &["check", "-C", "gateway.yaml"]).await;
+    assert_eq!(finished.code, Some(2), "{}", finished.stderr);
+    assert!(finished.stderr.contains("sniffing: true"), "{}", finished.stderr);
 }

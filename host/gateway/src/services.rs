@@ -122,16 +122,26 @@ impl Objects {
     /// What a handler forwards to.
     fn targets(&self, of: &Service) -> Result<Arc<Hop>, Diagnostic> {
         // The config was checked: a forwarder is there, and so is a hop that it names.
-        match of.forwarder.as_ref().map(|forwarder| &forwarder.hop) {
+        let (place, hop) = match of.forwarder.as_ref().map(|forwarder| &forwarder.hop) {
             Some(ForwarderHop::Targets(nodes)) => {
-                Ok(Arc::new(Hop::Nodes(node_hop(of.name.value.clone(), nodes, &self.modules)?)))
+                let place = nodes.nodes.first().map_or(&of.name.place, |node| &node.addr.place);
+                (place, Arc::new(Hop::Nodes(node_hop(of.name.value.clone(), nodes, &self.modules)?)))
             }
             Some(ForwarderHop::Named(name)) => {
                 let missing = || Diagnostic::error(&name.place, format!("there is no hop `{}`", name.value));
-                self.chains.hops.get(&name.value).cloned().ok_or_else(missing)
+                (&name.place, self.chains.hops.get(&name.value).cloned().ok_or_else(missing)?)
             }
-            None => Err(Diagnostic::error(&of.name.place, "a handler that forwards needs a `forwarder`")),
+            None => return Err(Diagnostic::error(&of.name.place, "a handler that forwards needs a `forwarder`")),
+        };
+        // GOST: they are ignored, `auth` with them.
+        if of.handler.sniffing.is_none()
+            && let Hop::Nodes(nodes) = &*hop
+            && let Some(node) = nodes.nodes.iter().find(|node| node.http.is_some() || node.tls.is_some())
+        {
+            let why = format!("`http` and `tls` of node `{}` mean nothing to a handler that sees no HTTP", node.name);
+            return Err(Diagnostic::error(place, why).with_help("set `sniffing: true` in the handler's `metadata`"));
         }
+        Ok(hop)
     }
 
     fn parts(&self, of: &Service) -> HandlerParts {
@@ -204,6 +214,10 @@ pub(crate) fn refuse_unimplemented(of: &Service) -> Result<(), Diagnostic> {
     };
     let is_missing = [
         (http_udp && matches!(handler.kind, HandlerKind::Http(_)), "`udp` of an http handler"),
+        (
+            handler.sniffing.is_some() && matches!(listener.kind, ListenerKind::Udp(_)),
+            "`sniffing` with listener type `udp`",
+        ),
         (of.egress.mark.is_some() || !of.egress.interfaces.is_empty(), "`interface` or `so_mark`"),
         (!metadata.labels.is_empty(), "`labels`"),
         (matches!(listener.kind, ListenerKind::Udp(_)), "listener type `udp`"),

@@ -13,8 +13,10 @@ use self::encoding::Encoding;
 use super::HandlerError;
 use super::written::Written;
 use crate::handler::session::Session;
-use crate::net::{Activity, BodyError, Buffered, Flow, Held, Meters, hold_body};
+use crate::net::{self, Activity, BodyError, Buffered, Flow, Held, Meters, hold_body};
 use crate::router::{BodyRewrite, Rewrite};
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What is rewritten, for the rewriter.
 pub(super) struct Subject<'s> {
@@ -156,7 +158,8 @@ pub(in crate::handler) async fn rewrite_request(
     let Some(plan) = Plan::of(rules, &head.headers).filter(|plan| plan.admits(length)) else { return Ok(None) };
     let Buffered { stream, received } = client;
     if received.is_empty() && length != BodyLength::None && head.headers.has_token("expect", "100-continue") {
-        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(HandlerError::Client)?;
+        stream.write_all(CONTINUE).await.map_err(HandlerError::Client)?;
+        session.traffic.count(net::Direction::Down, CONTINUE.len());
     }
     let activity = Activity::new();
     let held = tokio::select! {

@@ -11,7 +11,7 @@ use super::Sniffing;
 use crate::handler::HandlerError;
 use crate::handler::exchange::{Exchange, Manner, Outcome, Request, Written, wants_upgrade};
 use crate::handler::session::{Asked, Session};
-use crate::net::{Buffered, HeadReadError, fill, read_head};
+use crate::net::{Buffered, HeadReadError, fill, linger, read_head};
 
 const PORT: u16 = 80;
 
@@ -107,7 +107,7 @@ pub(super) async fn tunnel(
         let authority = head.headers.get("host").map(String::from_utf8_lossy).unwrap_or_default();
         let record = Written::new(session, session.exchange_template(), &head, &authority);
         record.note(|record| named.note(record));
-        let _piping = session.piping(named.clone());
+        let piping = session.piping(named.clone());
         let request = Request {
             head: &head,
             upgrade: wants_upgrade(&head, length),
@@ -118,9 +118,15 @@ pub(super) async fn tunnel(
             manner: Manner::Untouched,
         };
         let exchange = Exchange::new(session, request, &record, drain, &meters, sniffing.read_timeout);
-        match exchange.run(&mut client, &mut upstream, idle).await? {
+        let outcome = exchange.run(&mut client, &mut upstream, idle).await?;
+        drop(exchange);
+        drop((record, piping));
+        match outcome {
             Outcome::Keep => {}
-            Outcome::Close => return Ok(()),
+            Outcome::Close => {
+                linger(client.stream).await;
+                return Ok(());
+            }
             Outcome::Upgraded => break,
         }
     }
