@@ -196,6 +196,8 @@ func told(t *testing.T, asked []record) (all []any) {
 		}
 		all = append(all, map[string]any{"module": r.Path, "body": body})
 	}
+	// Records are written beside each other: those of two exchanges may arrive in any order.
+	slices.SortStableFunc(all, func(a, b any) int { return strings.Compare(recordedURI(a), recordedURI(b)) })
 	return all
 }
 
@@ -205,4 +207,12 @@ var recordsDiffer = map[string]string{
 	"node":        "later GOSTs say it too",
 	"inputBytes":  "GOST counts what it has read ahead of a request too, or nothing",
 	"outputBytes": "GOST writes heads of its own, of another length",
+}
+
+// recordedURI is empty for all but records of HTTP exchanges, which come last.
+func recordedURI(told any) string {
+	record, _ := told.(map[string]any)["body"].(map[string]any)["record"].(map[string]any)
+	http, _ := record["http"].(map[string]any)
+	uri, _ := http["uri"].(string)
+	return uri
 }
