@@ -335,7 +335,6 @@ async fn what_is_not_implemented_is_refused_and_not_left_out() {
     const UDP: &str = "listener: {type: udp}, forwarder: {nodes: [{name: n, addr: 'a:1'}]}";
     for (service, what) in [
         ("handler: {type: file}", "handler type `file`"),
-        ("handler: {type: http, metadata: {sniffing: true}}", "`sniffing`"),
         (&format!("{UDP}, handler: {{type: udp}}, metadata: {{proxyProtocol: 1}}"), "`proxyProtocol` of a udp service"),
         (&format!("{UDP}, handler: {{type: udp, metadata: {{proxyProtocol: 1}}}}"), "`proxyProtocol` of a udp service"),
     ] {

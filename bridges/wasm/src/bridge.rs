@@ -180,7 +180,10 @@ impl<C: Call> Plugin<C> for WasmBridge {
             .run(Arc::clone(&edition).serve(lease, index, call))
             .await
             .map_err(|error| CallError::new(ErrorKind::Trapped, format!("the host failed: {error}")))?;
-        if !edition.pool.give_back(lease) {
+        let is_lost = lease.instance.is_none();
+        edition.pool.give_back(lease);
+        // Not after one that served its `maxCalls`: with `instance: fresh` the two threads would only be in each other's way.
+        if is_lost {
             // An instance that can't be started is the next call's error.
             slow.spawn(async move { edition.fill().await.is_ok() });
         }

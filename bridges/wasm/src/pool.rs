@@ -43,14 +43,12 @@ impl Pool {
         Ok(Lease { instance: self.idle.lock().pop(), _room: room })
     }
 
-    /// Takes back an instance that is fit for another call, and says whether it was. The others are dropped.
-    pub(crate) fn give_back(&self, lease: Lease) -> bool {
-        match lease.instance {
-            Some(instance) if self.max_calls == 0 || instance.calls < self.max_calls => {
-                self.idle.lock().push(instance);
-                true
-            }
-            _ => false,
+    /// Takes back an instance that is fit for another call. The others are dropped.
+    pub(crate) fn give_back(&self, lease: Lease) {
+        if let Some(instance) = lease.instance
+            && (self.max_calls == 0 || instance.calls < self.max_calls)
+        {
+            self.idle.lock().push(instance);
         }
     }
 

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use drawspan_config::{
     ChainGroup, ChainHop, Config, ConnectorKind, Credentials, Diagnostic, Dialer, Egress, HopKind, HopNodes,
-    InterfaceSource, NodeAddr, NodeNetwork, Place, WsDialer, decode_node,
+    InterfaceSource, MediaTypes, NodeAddr, NodeNetwork, Place, Secret, WsDialer, decode_node,
 };
+use drawspan_modules::{Authenticator, UserTable};
 use drawspan_proxy::connector::{self, Connector};
 use drawspan_proxy::dialer::{Dialer as ProxyDialer, Layered};
 use drawspan_proxy::direct::{Interface, Source};
-use drawspan_proxy::router::{self, Chain, FailFilter, Hop, Node, NodeHop, PluginHop, Route, Rule, Selector};
+use drawspan_proxy::router::{
+    self, BodyRewrite, Chain, FailFilter, Hop, Node, NodeHop, NodeHttp, PluginHop, Rewrite, Route, Rule, Selector,
+};
 use drawspan_proxy::{Direct, WsClient};
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::proxy_protocol::Version;
@@ -151,10 +154,6 @@ fn proxy_node(node: &drawspan_config::Node, fails: FailFilter, modules: &Modules
         NodeAddr::Inet { host, port } => router::NodeAddr::Inet(HostPort { host: host.clone(), port: *port }),
         NodeAddr::Unix(path) => router::NodeAddr::Unix(path.clone()),
     };
-    let refuse = |what: &str| Err(Diagnostic::error(place, format!("{what} of a node is not implemented")));
-    if node.http.is_some() || node.tls.is_some() {
-        return refuse("`http` or `tls` beside the dialer's");
-    }
     let rule = match (&node.matcher, &node.filter) {
         (Some(matcher), _) => Some(rule(&matcher.rule, modules)),
         (None, Some(filter)) => Some(Rule::All(
@@ -180,6 +179,8 @@ fn proxy_node(node: &drawspan_config::Node, fails: FailFilter, modules: &Modules
     made.hosts = node.hosts.as_ref().and_then(|name| modules.hosts.get(&name.value).cloned());
     made.resolver = node.resolver.as_ref().and_then(|name| modules.resolvers.get(&name.value).cloned());
     made.rule = rule;
+    made.http = node.http.as_ref().map(|http| node_http(http, modules));
+    made.tls = node.tls.as_ref().map(|settings| client(settings, place)).transpose()?;
     made.priority = node.matcher.as_ref().map_or(0, |matcher| i64::from(matcher.priority.max(0)));
     made.weight = node.weight;
     made.backup = node.backup;
@@ -204,6 +205,40 @@ fn check_proxy(node: &drawspan_config::Node) -> Result<(), Diagnostic> {
         (Dialer::Udp, _) => Ok(()),
         (_, _) if node.network == Some(NodeNetwork::Udp) => refuse("`network: udp` goes with a udp dialer"),
         _ => Ok(()),
+    }
+}
+
+fn node_http(from: &drawspan_config::NodeHttp, modules: &Modules) -> NodeHttp {
+    let rewrites = |rules: &[drawspan_config::BodyRewrite]| rules.iter().map(|of| body_rewrite(of, modules)).collect();
+    let user = |auth: &Credentials| [(auth.username.clone(), auth.password.expose().to_owned())];
+    let expose = |(name, value): &(String, Secret)| (name.clone(), value.expose().to_owned());
+    NodeHttp {
+        host: from.host.clone(),
+        request_headers: from.request_header.iter().map(expose).collect(),
+        response_headers: from.response_header.clone(),
+        rewrite_url: from.rewrite_url.iter().map(|rule| (rule.pattern.clone(), rule.replacement.clone())).collect(),
+        rewrite_request_body: rewrites(&from.rewrite_request_body),
+        rewrite_response_body: rewrites(&from.rewrite_response_body),
+        auth: from.auth.as_ref().map(|auth| Authenticator::new(boxed(UserTable::new(user(auth))))),
+    }
+}
+
+fn body_rewrite(from: &drawspan_config::BodyRewrite, modules: &Modules) -> BodyRewrite {
+    BodyRewrite {
+        types: match &from.types {
+            MediaTypes::Any => None,
+            MediaTypes::These(types) => Some(types.clone()),
+        },
+        pattern: from.pattern.clone(),
+        rewrite: match &from.rewrite {
+            drawspan_config::Rewrite::Replace(text) => Rewrite::Replace(text.clone()),
+            // The config was checked, and so is what a plugin names: it is there.
+            drawspan_config::Rewrite::Rewriter(name) => match modules.rewriters.get(&name.value) {
+                Some(rewriter) => Rewrite::Ask(rewriter.clone()),
+                None => Rewrite::Replace("$0".to_owned()),
+            },
+        },
+        max_size: usize::try_from(from.max_size).unwrap_or(usize::MAX),
     }
 }
 
@@ -293,8 +328,10 @@ fn rule(from: &drawspan_config::Rule, modules: &Modules) -> Rule {
         From::Path(path) => Rule::Path(path.clone()),
         From::PathPrefix(path) => Rule::PathPrefix(path.clone()),
         From::PathRegexp(regex) => Rule::PathRegexp(regex.clone()),
-        // Chains don't see requests: what isn't known doesn't match.
-        From::Header(..) | From::HeaderRegexp(..) | From::Query(..) | From::QueryRegexp(..) => Rule::Any(Vec::new()),
+        From::Header(name, value) => Rule::Header(name.clone(), value.clone()),
+        From::HeaderRegexp(name, regex) => Rule::HeaderRegexp(name.clone(), regex.clone()),
+        From::Query(name, value) => Rule::Query(name.clone(), value.clone()),
+        From::QueryRegexp(name, regex) => Rule::QueryRegexp(name.clone(), regex.clone()),
         // Names of the config are there; a plugin's that aren't must not make a rule match.
         From::Bypass(name) => {
             modules.bypass(std::slice::from_ref(name)).map_or_else(|| Rule::Any(Vec::new()), Rule::Bypass)

@@ -9,7 +9,7 @@ use drawspan_config::{
 };
 use drawspan_modules::{
     Admission, AdmissionRules, AllOf, Bypass, BypassGroup, BypassMember, BypassRules, ConnLimiter, HostTable, Hosts,
-    LimitRules, Limiter, Observer, RateLimiter, Rates, Resolver, TargetPattern, UserTable,
+    LimitRules, Limiter, Observer, RateLimiter, Rates, Resolver, Rewriter, TargetPattern, UserTable,
 };
 use drawspan_proxy::LimitSource;
 use drawspan_wit::admission::AdmissionRequest;
@@ -35,6 +35,7 @@ pub(crate) struct Modules {
     pub(crate) rlimiters: HashMap<String, RateLimiter>,
     pub(crate) observers: HashMap<String, Observer>,
     pub(crate) recorders: HashMap<String, BoxPlugin<WriteRequest>>,
+    pub(crate) rewriters: HashMap<String, Rewriter>,
 }
 
 enum Limits {
@@ -125,9 +126,10 @@ impl Modules {
             RecorderKind::Plugin(plugin) => plugins.load(&recorder.name, Module::Recorder, plugin).await.map(boxed),
             _ => Err(unimplemented(&recorder.name, "a recorder other than a plugin")),
         });
-        for rewriter in &config.rewriters {
-            errors.push(unimplemented(&rewriter.name, "a rewriter"));
-        }
+        each!(errors, &config.rewriters, modules.rewriters, |rewriter| plugins
+            .load(&rewriter.name, Module::Rewriter, &rewriter.plugin)
+            .await
+            .map(|client| Rewriter::new(boxed(client))));
         if errors.is_empty() { Ok(modules) } else { Err(errors) }
     }
 
@@ -166,7 +168,14 @@ impl Modules {
         let mut names = node.bypasses.iter().filter(|name| !self.bypasses.contains_key(&name.value));
         let resolver = node.resolver.iter().filter(|name| !self.resolvers.contains_key(&name.value));
         let hosts = node.hosts.iter().filter(|name| !self.hosts.contains_key(&name.value));
-        names.next().or(resolver.chain(hosts).next()).map(|name| name.value.as_str())
+        let http = node.http.iter();
+        let bodies = http.flat_map(|http| http.rewrite_request_body.iter().chain(&http.rewrite_response_body));
+        let rewriters = bodies.filter_map(|body| match &body.rewrite {
+            drawspan_config::Rewrite::Rewriter(name) => Some(name),
+            drawspan_config::Rewrite::Replace(_) => None,
+        });
+        let rewriters = rewriters.filter(|name| !self.rewriters.contains_key(&name.value));
+        names.next().or(resolver.chain(hosts).chain(rewriters).next()).map(|name| name.value.as_str())
     }
 }
 

@@ -8,7 +8,8 @@ use drawspan_config::{
 };
 use drawspan_modules::{AnyOf, Authenticator, Recorder, UserTable};
 use drawspan_proxy::handler::{
-    self, Auto, Forward, HandlerParts, HandlerRecorder, Socks4, Socks5, Socks5Settings, Udp, http,
+    self, Auto, Forward, ForwardSettings, HandlerParts, HandlerRecorder, Sniffing, Socks4, Socks5, Socks5Settings, Udp,
+    http,
 };
 use drawspan_proxy::router::{HashSource, Hop, Router};
 use drawspan_proxy::{ClientCounters, ClientReporter, Layer, Reports, ServiceReporter, ServiceScope, Shaper, WsServer};
@@ -110,9 +111,12 @@ impl Objects {
                 if is_udp(of) {
                     return Ok(handler::Handler::Udp(Udp::new(parts, self.targets(of)?, of.handler.idle_timeout)));
                 }
-                let version = forward.proxy_protocol.map(proxy_version);
-                let forward = Forward::new(parts, self.targets(of)?, version, of.handler.idle_timeout);
-                handler::Handler::Forward(forward)
+                let settings = ForwardSettings {
+                    proxy_protocol: forward.proxy_protocol.map(proxy_version),
+                    http_keepalive: forward.http_keepalive,
+                    idle_timeout: of.handler.idle_timeout,
+                };
+                handler::Handler::Forward(Forward::new(parts, self.targets(of)?, settings))
             }
             HandlerKind::File(_) => return Err(unimplemented(&of.name, "handler type `file`")),
             HandlerKind::Metrics(_) => return Err(unimplemented(&of.name, "handler type `metrics`")),
@@ -122,20 +126,30 @@ impl Objects {
     /// What a handler forwards to.
     fn targets(&self, of: &Service) -> Result<Arc<Hop>, Diagnostic> {
         // The config was checked: a forwarder is there, and so is a hop that it names.
-        match of.forwarder.as_ref().map(|forwarder| &forwarder.hop) {
+        let (place, hop) = match of.forwarder.as_ref().map(|forwarder| &forwarder.hop) {
             Some(ForwarderHop::Targets(nodes)) => {
                 let network = if is_udp(of) { NodeNetwork::Udp } else { NodeNetwork::Tcp };
                 for node in &nodes.nodes {
                     check_target(node, network)?;
                 }
-                Ok(Arc::new(Hop::Nodes(node_hop(of.name.value.clone(), nodes, &self.modules)?)))
+                let place = nodes.nodes.first().map_or(&of.name.place, |node| &node.addr.place);
+                (place, Arc::new(Hop::Nodes(node_hop(of.name.value.clone(), nodes, &self.modules)?)))
             }
             Some(ForwarderHop::Named(name)) => {
                 let missing = || Diagnostic::error(&name.place, format!("there is no hop `{}`", name.value));
-                self.chains.hops.get(&name.value).cloned().ok_or_else(missing)
+                (&name.place, self.chains.hops.get(&name.value).cloned().ok_or_else(missing)?)
             }
-            None => Err(Diagnostic::error(&of.name.place, "a handler that forwards needs a `forwarder`")),
+            None => return Err(Diagnostic::error(&of.name.place, "a handler that forwards needs a `forwarder`")),
+        };
+        // GOST: they are ignored, `auth` with them.
+        if of.handler.sniffing.is_none()
+            && let Hop::Nodes(nodes) = &*hop
+            && let Some(node) = nodes.nodes.iter().find(|node| node.http.is_some() || node.tls.is_some())
+        {
+            let why = format!("`http` and `tls` of node `{}` mean nothing to a handler that sees no HTTP", node.name);
+            return Err(Diagnostic::error(place, why).with_help("set `sniffing: true` in the handler's `metadata`"));
         }
+        Ok(hop)
     }
 
     fn parts(&self, of: &Service) -> HandlerParts {
@@ -146,9 +160,10 @@ impl Objects {
             bypass: modules.bypass(&of.bypasses),
             shaper: shaper.map(|source| Shaper::new(source, handler.limiter_refresh, ServiceScope::Both)),
             clients: None,
-            recorder: self
-                .recorder(of, Record::Handler)
-                .map(|recorder| HandlerRecorder { recorder, tasks: self.tasks.clone() }),
+            recorder: self.handler_recorder(of),
+            sniffing: handler
+                .sniffing
+                .map(|sniffing| Sniffing { timeout: sniffing.timeout, read_timeout: handler.read_timeout }),
             router: Router {
                 dial_timeout: of.dial_timeout,
                 direct: direct(&of.egress),
@@ -164,6 +179,12 @@ impl Objects {
                 dial_error_recorder: self.recorder(of, Record::DialError),
             },
         }
+    }
+
+    fn handler_recorder(&self, of: &Service) -> Option<HandlerRecorder> {
+        let used = of.recorders.iter().find(|used| used.record == Record::Handler)?;
+        let http_body = used.http_body.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Some(HandlerRecorder { recorder: self.recorder(of, Record::Handler)?, tasks: self.tasks.clone(), http_body })
     }
 
     /// Who is told that of a service.
@@ -215,16 +236,12 @@ pub(crate) fn refuse_unimplemented(of: &Service) -> Result<(), Diagnostic> {
     let is_missing = [
         (is_udp(of) && (metadata.accept_proxy || sends_proxy), "`proxyProtocol` of a udp service"),
         (is_udp(of) && handler.sniffing.is_some(), "`sniffing` of datagrams"),
-        (handler.sniffing.is_some(), "`sniffing`"),
         (!metadata.labels.is_empty(), "`labels`"),
     ];
     if let Some((_, what)) = is_missing.into_iter().find(|(is_missing, _)| *is_missing) {
         return Err(unimplemented(&of.name, what));
     }
-    match of.recorders.iter().find(|used| used.http_body.is_some()) {
-        Some(used) => Err(unimplemented(&used.recorder, "`http.body`")),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The parts of the config that no service has.

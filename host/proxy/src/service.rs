@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::handler::{Handler, HandlerError};
 use crate::listener::{Accepted, Transport, UdpSession};
-use crate::net::{Buffered, Counters, Limits};
+use crate::net::{Buffered, Counters, Limits, counting};
 use crate::tls::TlsServer;
 use crate::{Conn, Shaper, WsServer};
 
@@ -151,10 +151,16 @@ impl Service {
             info.local = destination.into();
         }
         let Some(permit) = self.admit(&info, network).await else { return Ok(None) };
+        let mut counters = self.counters.clone();
+        // Bytes of a layer count as they come, as in GOST.
+        if !matches!(self.layer, Layer::Plain)
+            && let Some(counters) = counters.take()
+        {
+            conn = counting(conn, counters);
+        }
         let shaken = timeout(self.handshake_timeout, self.layer.accept(conn)).await;
         let stream = shaken.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
         let Some(limits) = self.enter(&info, network).await else { return Ok(None) };
-        let counters = self.counters.clone();
         Ok(Some((Conn { stream, info, limits, counters }, permit)))
     }
 
@@ -226,10 +232,10 @@ mod tests {
 
     use super::*;
     use crate::handler::{HandlerParts, http};
+    use crate::tls::{Certificate, ClientSettings, Generated, Options, ServerSettings, TlsClient};
 
-    #[tokio::test]
-    async fn a_connection_costs_little_while_it_waits() {
-        let service = Service {
+    fn service(counters: Option<Arc<Counters>>, layer: Layer) -> Service {
+        Service {
             name: "s".into(),
             accept_proxy: true,
             admission: None,
@@ -237,11 +243,16 @@ mod tests {
             rate_limiter: None,
             shaper: None,
             client_recorder: None,
-            counters: None,
-            layer: Layer::Plain,
+            counters,
+            layer,
             handshake_timeout: Duration::from_secs(15),
             handler: Handler::Http(http::Http::new(HandlerParts::default(), http::Settings::default())),
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_costs_little_while_it_waits() {
+        let service = service(None, Layer::Plain);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let local = listener.local_addr().unwrap();
         let stream = TcpStream::connect(local).await.unwrap();
@@ -249,5 +260,37 @@ mod tests {
             Accepted { transport: Transport::Stream(stream.into()), client: local.into(), local: local.into() };
         let future = service.serve(accepted, "tcp", "".into(), CancellationToken::new());
         assert!(size_of_val(&future) < 6 * 1024, "{} bytes", size_of_val(&future));
+    }
+
+    #[tokio::test]
+    async fn bytes_count_below_tls() {
+        let counters = Arc::new(Counters::default());
+        let generated = Generated {
+            validity: Duration::from_secs(86_400),
+            common_name: "test".to_owned(),
+            organization: "test".to_owned(),
+        };
+        let certificate = Certificate::Generated(generated);
+        let settings = ServerSettings { certificate, client_ca: None, options: Options::default() };
+        let service = service(Some(Arc::clone(&counters)), Layer::Tls(TlsServer::new(&settings).unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let local = listener.local_addr().unwrap();
+        let client = async {
+            let stream = Buffered::new(TcpStream::connect(local).await.unwrap());
+            let tls = TlsClient::new(&ClientSettings::default()).unwrap();
+            let stream = tls.connect(stream).await.unwrap();
+            stream.close_write().await.unwrap();
+            // However it ends, it has ended.
+            let _ = stream.read(1).await;
+        };
+        let serving = async {
+            let (stream, peer) = listener.accept().await.unwrap();
+            let transport = Transport::Stream(stream.into());
+            let accepted = Accepted { transport, client: peer.into(), local: local.into() };
+            service.serve(accepted, "tcp", "".into(), CancellationToken::new()).await.unwrap();
+        };
+        tokio::join!(client, serving);
+        let (input, output) = (counters.input.load(Relaxed), counters.output.load(Relaxed));
+        assert!(input > 200 && output > 200, "a handshake and nothing in it: {input}, {output}");
     }
 }

@@ -9,6 +9,8 @@ pub enum Protocol {
     Tls,
     /// SSH 2.
     Ssh,
+    /// Redis (RESP): anything that begins as one of its values.
+    Redis,
 }
 
 /// What first bytes say.
@@ -22,7 +24,7 @@ pub enum Guess {
     Unknown,
 }
 
-const BEGINNINGS: [(&[u8], Protocol); 15] = [
+const BEGINNINGS: [(&[u8], Protocol); 20] = [
     (b"GET", Protocol::Http),
     (b"POST", Protocol::Http),
     (b"PUT", Protocol::Http),
@@ -38,6 +40,11 @@ const BEGINNINGS: [(&[u8], Protocol); 15] = [
     (b"\x16\x03\x03", Protocol::Tls),
     (b"\x16\x03\x04", Protocol::Tls),
     (b"SSH-2", Protocol::Ssh),
+    (b"*", Protocol::Redis),
+    (b"+", Protocol::Redis),
+    (b"-", Protocol::Redis),
+    (b":", Protocol::Redis),
+    (b"$", Protocol::Redis),
 ];
 
 impl Protocol {
@@ -61,6 +68,7 @@ impl Protocol {
             Self::Http => "http",
             Self::Tls => "tls",
             Self::Ssh => "ssh",
+            Self::Redis => "redis",
         }
     }
 }
@@ -82,6 +90,7 @@ mod tests {
             (b"\x16\x03\x05", Guess::Unknown, 3),
             (b"SSH-2.0-OpenSSH", Guess::Known(Protocol::Ssh), 5),
             (b"SSH-1.99", Guess::Unknown, 5),
+            (b"*1\r\n$4\r\nPING", Guess::Known(Protocol::Redis), 1),
             (b"\x05\x01\x00", Guess::Unknown, 1),
             (b"\0", Guess::Unknown, 1),
         ] {

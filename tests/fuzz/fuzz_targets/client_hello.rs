@@ -4,7 +4,7 @@
 
 use drawspan_wire::gost_target;
 use drawspan_wire::sniff::{Guess, Protocol};
-use drawspan_wire::tls::{ClientHello, MAX_CLIENT_HELLO, disguise};
+use drawspan_wire::tls::{ClientHello, MAX_CLIENT_HELLO, ServerHello, disguise};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (usize, &[u8])| {
@@ -16,6 +16,11 @@ fuzz_target!(|input: (usize, &[u8])| {
 
     if let Some(name) = gost_target::decode(bytes) {
         assert_eq!(gost_target::decode(gost_target::encode(&name).as_bytes()), Some(name));
+    }
+
+    if let Ok(Some((_, length))) = ServerHello::parse(bytes) {
+        assert!(length <= bytes.len());
+        assert_eq!(ServerHello::parse(&bytes[..length]), ServerHello::parse(bytes));
     }
 
     let hello = ClientHello::parse(bytes);

@@ -58,7 +58,8 @@ impl Gateway {
         gateway
     }
 
-    fn spawn<A: AsRef<OsStr>>(dir: Dir, args: &[A]) -> Self {
+    /// Starts the executable with these arguments in `dir`, whatever it is to do.
+    pub fn spawn<A: AsRef<OsStr>>(dir: Dir, args: &[A]) -> Self {
         let mut child = command(dir.path())
             .args(args)
             .stdout(Stdio::piped())

@@ -89,7 +89,7 @@ fn changed(bytes: &[u8], host: &str) -> io::Result<Option<Vec<u8>>> {
             let head = RequestHead::parse(&bytes[..length]).map_err(|error| invalid(&error))?;
             Ok(Some([&request(&head, host), &bytes[length..]].concat()))
         }
-        Guess::Known(Protocol::Ssh) | Guess::Unknown => Ok(Some(bytes.to_vec())),
+        Guess::Known(Protocol::Ssh | Protocol::Redis) | Guess::Unknown => Ok(Some(bytes.to_vec())),
     }
 }
 

@@ -13,16 +13,19 @@ use crate::{ClientCounters, Conn, DialError, Router, Shaper};
 
 mod auto;
 mod datagrams;
+mod exchange;
 mod forward;
 pub mod http;
 mod record;
 mod session;
+mod sniff;
 mod socks;
 mod udp;
 
 pub use auto::Auto;
-pub use forward::Forward;
+pub use forward::{Forward, ForwardSettings};
 pub use record::HandlerRecorder;
+pub use sniff::Sniffing;
 pub use socks::{Socks4, Socks5, Socks5Settings};
 pub use udp::Udp;
 
@@ -91,6 +94,8 @@ pub struct HandlerParts {
     pub clients: Option<Arc<ClientCounters>>,
     /// Is told of each connection and HTTP exchange.
     pub recorder: Option<HandlerRecorder>,
+    /// How what is tunnelled or forwarded is looked into; not at all if `None`.
+    pub sniffing: Option<Sniffing>,
     /// Connects to targets.
     pub router: Router,
 }

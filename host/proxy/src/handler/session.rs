@@ -24,9 +24,16 @@ pub(crate) struct Session<'h> {
     limits: Vec<Arc<Limits>>,
     /// The client that its bytes count for, once that is known.
     counted: Mutex<Option<(ClientId, Arc<Counted>)>>,
-    /// Written at the end; there while somebody wants it and nothing else was written for the connection.
-    record: Option<Mutex<Option<Box<Record>>>>,
+    /// There while somebody wants it.
+    record: Option<Box<Mutex<Pending>>>,
     started: Instant,
+}
+
+/// The record of a connection.
+struct Pending {
+    record: Record,
+    /// Others are written in its place.
+    replaced: bool,
 }
 
 /// Who asked, and what for.
@@ -54,7 +61,8 @@ impl<'h> Session<'h> {
             info.client,
             info.local
         );
-        let record = parts.recorder.as_ref().map(|_| Mutex::new(Some(Box::new(Record::new(&info, "tcp")))));
+        let pending = || Pending { record: Record::new(&info, "tcp"), replaced: false };
+        let record = parts.recorder.as_ref().map(|_| Box::new(Mutex::new(pending())));
         let session = Self {
             info,
             traffic: Traffic::of(counters),
@@ -70,16 +78,22 @@ impl<'h> Session<'h> {
 
     /// Adds to the connection's record, if there is one.
     pub(crate) fn note(&self, add: impl FnOnce(&mut Record)) {
-        if let Some(record) = &self.record
-            && let Some(record) = record.lock().unwrap_or_else(PoisonError::into_inner).as_deref_mut()
-        {
-            add(record);
+        if let Some(pending) = &self.record {
+            add(&mut pending.lock().unwrap_or_else(PoisonError::into_inner).record);
         }
+    }
+
+    /// A record of one exchange, in place of the connection's, and with all that is known of that; `None` if nobody wants
+    /// it.
+    pub(crate) fn exchange_template(&self) -> Option<Record> {
+        let mut pending = self.record.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.replaced = true;
+        Some(pending.record.clone())
     }
 
     /// A record of one exchange, in place of the connection's; `None` if nobody wants it.
     pub(crate) fn exchange_record(&self, asked: &Asked) -> Option<Record> {
-        *self.record.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.exchange_template()?;
         let mut record = Record::new(&self.info, "tcp");
         asked.note(&mut record);
         Some(record)
@@ -184,7 +198,23 @@ impl<'h> Session<'h> {
     pub(crate) async fn tunnel(&self, client: Buffered, upstream: Buffered, asked: Asked, idle: Option<Duration>) {
         let meters = self.meters(&asked).await;
         let _piping = self.piping(asked);
-        let outcome: Result<(), PipeError> = pipe(client, upstream, &self.traffic, &meters, idle).await;
+        self.ended(pipe(client, upstream, &self.traffic, &meters, idle).await);
+    }
+
+    /// As [`tunnel`](Self::tunnel), when it is known how the bytes are counted and limited.
+    pub(crate) async fn pipe(
+        &self,
+        client: Buffered,
+        upstream: Buffered,
+        asked: Asked,
+        meters: &Meters,
+        idle: Option<Duration>,
+    ) {
+        let _piping = self.piping(asked);
+        self.ended(pipe(client, upstream, &self.traffic, meters, idle).await);
+    }
+
+    fn ended(&self, outcome: Result<(), PipeError>) {
         if let Err(error) = outcome {
             tracing::debug!(service = %self.info.service, sid = %self.info.sid, "tunnel: {error}");
         }
@@ -231,8 +261,8 @@ impl Upstream {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         let (input, output) = self.traffic.totals();
-        let record = self.record.take().and_then(|record| record.into_inner().unwrap_or_else(PoisonError::into_inner));
-        if let (Some(mut record), Some(recorder)) = (record, &self.parts.recorder) {
+        let pending = self.record.take().map(|pending| pending.into_inner().unwrap_or_else(PoisonError::into_inner));
+        if let (Some(Pending { mut record, replaced: false }), Some(recorder)) = (pending, &self.parts.recorder) {
             (record.input_bytes, record.output_bytes) = (input, output);
             record.write(recorder);
         }

@@ -9,7 +9,7 @@ use drawspan_wire::socks::Address;
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout};
 
-use super::hop::{Hop, Leg};
+use super::hop::{Hop, Leg, Seen};
 use super::marker::Attempt;
 use super::names::resolve;
 use super::node::{Node, NodeAddr};
@@ -44,7 +44,7 @@ impl Router {
     /// When all attempts fail; the error tells of the last.
     pub async fn associate(&self, wanted: &Wanted<'_>) -> Result<Association, DialError> {
         let key = self.key(wanted);
-        let leg = Leg { wanted, address: wanted.target, key: &key, is_forwarded: false };
+        let leg = Leg { wanted, address: wanted.target, key: &key, seen: None };
         self.persist(wanted, |deadline| self.route.associate(leg, &self.direct, deadline)).await
     }
 
@@ -67,7 +67,7 @@ impl Router {
     /// When there is no target, or no way to it.
     pub(crate) async fn forward_udp(&self, hop: &Hop, info: &ConnInfo) -> Result<(UdpUpstream, Arc<Node>), DialError> {
         let nowhere = |reason| DialError { target: HostPort { host: String::new(), port: 0 }, reason };
-        let node = self.choose(hop, info).await?.ok_or_else(|| nowhere(DialReason::NoNode))?;
+        let node = self.choose(hop, info, &Seen::default()).await?.ok_or_else(|| nowhere(DialReason::NoNode))?;
         let attempt = Attempt::of(&node.marker);
         let NodeAddr::Inet(target) = &node.addr else { return Err(nowhere(DialReason::NoDatagrams)) };
         let client = &ClientId::from(String::new());
@@ -82,7 +82,7 @@ impl Router {
         let (hosts, resolver) = (self.hosts.as_ref(), self.resolver.as_ref());
         let address = resolve(hosts, resolver, wanted.target, Some(wanted.client)).await?;
         let key = self.key(wanted);
-        let leg = Leg { wanted, address: &address, key: &key, is_forwarded: false };
+        let leg = Leg { wanted, address: &address, key: &key, seen: None };
         self.route.connect_udp(leg, &self.direct, deadline).await
     }
 

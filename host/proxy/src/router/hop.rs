@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use drawspan_modules::{Bypass, ClientId, Target};
-use drawspan_wire::http1::HostPort;
+use drawspan_modules::{Bypass, ClientId, ConnInfo, Target};
+use drawspan_wire::http1::{Headers, HostPort};
 
 use super::node::Node;
 use super::rule::Facts;
@@ -51,16 +51,36 @@ pub(crate) struct Leg<'a> {
     pub(crate) address: &'a HostPort,
     /// What the hash strategy goes by.
     pub(crate) key: &'a str,
-    /// It is a forwarder that asks: nothing is known of the target, which is what is being looked for.
-    pub(crate) is_forwarded: bool,
+    /// There if it is a forwarder that asks: the target is what is being looked for, and this is all that is known.
+    pub(crate) seen: Option<&'a Seen<'a>>,
+}
+
+/// What sniffing found out about a connection; `None` is what it didn't.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Seen<'a> {
+    pub(crate) protocol: Option<&'a str>,
+    /// Of the HTTP request or the ClientHello.
+    pub(crate) host: Option<&'a HostPort>,
+    pub(crate) method: Option<&'a str>,
+    /// Without query.
+    pub(crate) path: Option<&'a str>,
+    pub(crate) query: Option<&'a str>,
+    pub(crate) headers: Option<&'a Headers<'a>>,
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn facts(&self, info: &'a ConnInfo) -> Facts<'a> {
+        let Self { protocol, host, method, path, query, headers } = *self;
+        Facts { info, host: host.map(|host| host.host.as_str()), protocol, method, path, query, headers }
+    }
 }
 
 impl Leg<'_> {
     /// What modules are told of the target: the resolved address, and the name that the client used (GOST reference,
     /// modules 2.3, 2.4).
     fn target(self) -> Target {
-        if self.is_forwarded {
-            return Target::default();
+        if let Some(seen) = self.seen {
+            return Target { host: seen.host.map(ToString::to_string), ..Target::default() };
         }
         Target {
             network: self.wanted.network.to_owned(),
@@ -87,11 +107,9 @@ impl Hop {
 impl PluginHop {
     async fn select(&self, leg: Leg<'_>) -> Result<Option<Arc<Node>>, DialReason> {
         let failed = |reason: String| DialReason::Hop { hop: self.name.clone(), reason };
-        let (target, wanted) = (leg.target(), leg.wanted);
-        let reply = self
-            .plugin
-            .select((!leg.is_forwarded).then_some(&target), Some(wanted.client), Some(&wanted.info.client))
-            .await;
+        let path = leg.seen.and_then(|seen| seen.path.map(str::to_owned));
+        let (target, wanted) = (Target { path, ..leg.target() }, leg.wanted);
+        let reply = self.plugin.select(&target, Some(wanted.client), Some(&wanted.info.client)).await;
         let Some(json) = reply.map_err(|error| failed(error.to_string()))? else { return Ok(None) };
         // Not the reason with the text: a node has passwords in it.
         let node =
@@ -107,8 +125,10 @@ impl NodeHop {
         if judge(self.bypass.as_ref(), client, &target).await.map_err(|()| self.unjudged())? {
             return Ok(None);
         }
-        let host = (!leg.is_forwarded).then_some(leg.wanted.target.host.as_str());
-        let facts = Facts { info: leg.wanted.info, host, protocol: None, method: None, path: None };
+        let seen = match leg.seen {
+            Some(seen) => *seen,
+            None => Seen { host: Some(leg.wanted.target), ..Seen::default() },
+        };
         let (mut candidates, mut unjudged) = (Vec::new(), false);
         for node in &self.nodes {
             match judge(node.bypass.as_ref(), client, &target).await {
@@ -119,11 +139,7 @@ impl NodeHop {
                     continue;
                 }
             }
-            let fits = match &node.rule {
-                Some(rule) => rule.matches(facts).await,
-                None => true,
-            };
-            if fits {
+            if node.fits(leg.wanted.info, &seen).await {
                 candidates.push(Arc::clone(node));
             }
         }

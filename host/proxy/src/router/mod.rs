@@ -4,6 +4,7 @@ mod associate;
 mod chain;
 mod forward;
 mod hop;
+mod http;
 mod marker;
 mod names;
 mod node;
@@ -24,7 +25,9 @@ use tokio::time::{Instant, timeout};
 
 pub use self::associate::{Association, UdpUpstream};
 pub use self::chain::{Chain, ChainGroup, Route};
+pub(crate) use self::hop::Seen;
 pub use self::hop::{DecodeNode, Hop, NodeHop, PluginHop};
+pub use self::http::{BodyRewrite, NodeHttp, Rewrite};
 pub use self::marker::FailFilter;
 pub(crate) use self::node::proxy_header;
 pub use self::node::{Node, NodeAddr};
@@ -242,7 +245,7 @@ impl Router {
         let (hosts, resolver) = (self.hosts.as_ref(), self.resolver.as_ref());
         let address = resolve(hosts, resolver, wanted.target, Some(wanted.client)).await?;
         let key = self.key(wanted);
-        let leg = Leg { wanted, address: &address, key: &key, is_forwarded: false };
+        let leg = Leg { wanted, address: &address, key: &key, seen: None };
         self.route.connect(leg, &self.direct, deadline).await
     }
 

@@ -7,12 +7,15 @@ use drawspan_modules::{Addr, Bypass, ConnInfo, Hosts, Resolver};
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::proxy_protocol::{self, Addresses, Version};
 
+use super::hop::Seen;
+use super::http::NodeHttp;
 use super::marker::{FailFilter, Marker};
 use super::rule::Rule;
 use super::selector::Candidate;
 use crate::Direct;
 use crate::connector::Connector;
 use crate::dialer::Dialer;
+use crate::tls::TlsClient;
 
 /// A proxy on the way to targets, or an end of it that a forwarder has.
 pub struct Node {
@@ -34,6 +37,10 @@ pub struct Node {
     pub resolver: Option<Resolver>,
     /// Which requests it is for; all of them if `None`.
     pub rule: Option<Rule>,
+    /// What becomes of HTTP messages that are forwarded to it.
+    pub http: Option<NodeHttp>,
+    /// TLS towards it for clients that speak plain HTTP.
+    pub tls: Option<TlsClient>,
     /// Of several nodes that would do, those with the highest go first.
     pub priority: i64,
     /// For [`Strategy::Random`](super::Strategy::Random); 0 is 1.
@@ -71,12 +78,22 @@ impl Node {
             hosts: None,
             resolver: None,
             rule: None,
+            http: None,
+            tls: None,
             priority: 0,
             weight: 1,
             backup: false,
             proxy_protocol: None,
             fail_filter: FailFilter::default(),
             marker: Marker::default(),
+        }
+    }
+
+    /// Whether it is for such a connection.
+    pub(crate) async fn fits(&self, info: &ConnInfo, seen: &Seen<'_>) -> bool {
+        match &self.rule {
+            Some(rule) => rule.matches(seen.facts(info)).await,
+            None => true,
         }
     }
 }

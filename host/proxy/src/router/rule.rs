@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use drawspan_modules::{Admission, Bypass, ConnInfo, Target};
+use drawspan_wire::http1::Headers;
 use ipnet::IpNet;
 use regex::Regex;
 
@@ -36,6 +37,14 @@ pub enum Rule {
     PathPrefix(String),
     /// The path contains a match.
     PathRegexp(Regex),
+    /// One of the values of the header is this, or, without a value, the header is there.
+    Header(String, Option<String>),
+    /// One of the values of the header contains a match, or, without an expression, the header is there.
+    HeaderRegexp(String, Option<Regex>),
+    /// As [`Rule::Header`], for a parameter of the query.
+    Query(String, Option<String>),
+    /// As [`Rule::HeaderRegexp`], for a parameter of the query.
+    QueryRegexp(String, Option<Regex>),
     /// The bypass does *not* contain the host.
     Bypass(Bypass),
     /// The client is admitted.
@@ -51,7 +60,30 @@ pub(crate) struct Facts<'a> {
     /// As sniffed.
     pub(crate) protocol: Option<&'a str>,
     pub(crate) method: Option<&'a str>,
+    /// Without query.
     pub(crate) path: Option<&'a str>,
+    pub(crate) query: Option<&'a str>,
+    pub(crate) headers: Option<&'a Headers<'a>>,
+}
+
+impl Facts<'_> {
+    fn header(&self, name: &str, value_fits: impl Fn(&str) -> bool) -> bool {
+        self.headers
+            .is_some_and(|headers| headers.get_all(name).any(|value| value_fits(&String::from_utf8_lossy(value))))
+    }
+
+    fn parameter(&self, name: &str, value_fits: impl Fn(&str) -> bool) -> bool {
+        let mut parameters = form_urlencoded::parse(self.query.unwrap_or_default().as_bytes());
+        parameters.any(|(key, value)| key == name && value_fits(&value))
+    }
+}
+
+fn is(wanted: &Option<String>) -> impl Fn(&str) -> bool + '_ {
+    move |value| wanted.as_ref().is_none_or(|wanted| wanted == value)
+}
+
+fn contains(wanted: &Option<Regex>) -> impl Fn(&str) -> bool + '_ {
+    move |value| wanted.as_ref().is_none_or(|wanted| wanted.is_match(value))
 }
 
 impl Rule {
@@ -90,6 +122,10 @@ impl Rule {
                 Self::Path(path) => facts.path == Some(path),
                 Self::PathPrefix(prefix) => facts.path.is_some_and(|path| path.starts_with(prefix.as_str())),
                 Self::PathRegexp(regex) => facts.path.is_some_and(|path| regex.is_match(path)),
+                Self::Header(name, value) => facts.header(name, is(value)),
+                Self::HeaderRegexp(name, regex) => facts.header(name, contains(regex)),
+                Self::Query(name, value) => facts.parameter(name, is(value)),
+                Self::QueryRegexp(name, regex) => facts.parameter(name, contains(regex)),
                 Self::Bypass(bypass) => {
                     let Some(host) = facts.host else { return false };
                     let (network, address) = ("tcp".to_owned(), host.to_owned());
@@ -104,14 +140,25 @@ impl Rule {
 
 #[cfg(test)]
 mod tests {
+    use drawspan_wire::http1::RequestHead;
+
     use super::*;
 
     #[tokio::test]
     async fn what_is_known_is_compared_and_what_is_not_does_not_match() {
         let client: std::net::SocketAddr = "10.1.2.3:4".parse().unwrap();
         let info = ConnInfo { service: "s".into(), sid: "".into(), client: client.into(), local: client.into() };
-        let facts =
-            Facts { info: &info, host: Some("A.Example.com"), protocol: None, method: None, path: Some("/a/b") };
+        let request = RequestHead::parse(b"GET / HTTP/1.1\r\nX-A: 1\r\nx-a: 22\r\n\r\n").unwrap();
+        let facts = Facts {
+            info: &info,
+            host: Some("A.Example.com"),
+            protocol: None,
+            method: None,
+            path: Some("/a/b"),
+            query: Some("q=a+b&flag&q=%63"),
+            headers: Some(&request.headers),
+        };
+        let value = |text: &str| Some(text.to_owned());
         let host = |name: &str, subdomains| Rule::Host { name: name.to_owned(), subdomains };
         let regex = |text| Regex::new(text).unwrap();
         for (rule, expected) in [
@@ -129,6 +176,17 @@ mod tests {
             (Rule::All(vec![host("a.example.com", false), host("b", false)]), false),
             (Rule::Any(vec![host("b", false), host("a.example.com", false)]), true),
             (Rule::Any(vec![]), false),
+            (Rule::Header("X-a".to_owned(), None), true),
+            (Rule::Header("X-a".to_owned(), value("22")), true),
+            (Rule::Header("X-a".to_owned(), value("2")), false),
+            (Rule::Header("X-B".to_owned(), None), false),
+            (Rule::HeaderRegexp("x-a".to_owned(), Some(regex("^2"))), true),
+            (Rule::HeaderRegexp("x-a".to_owned(), Some(regex("3"))), false),
+            (Rule::Query("flag".to_owned(), None), true),
+            (Rule::Query("q".to_owned(), value("a b")), true),
+            (Rule::Query("q".to_owned(), value("c")), true),
+            (Rule::Query("Q".to_owned(), None), false),
+            (Rule::QueryRegexp("q".to_owned(), Some(regex("^a"))), true),
         ] {
             assert_eq!(rule.matches(facts).await, expected);
         }

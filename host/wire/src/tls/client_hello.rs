@@ -6,7 +6,7 @@ use crate::cursor::{Cursor, Short};
 use crate::http1::HostPort;
 
 const HANDSHAKE: u8 = 22;
-const CLIENT_HELLO: u8 = 1;
+pub(super) const CLIENT_HELLO: u8 = 1;
 
 /// Bytes of the content of the longest record.
 pub(super) const MAX_RECORD: usize = 16 * 1024;
@@ -29,7 +29,7 @@ impl ClientHello {
     /// # Errors
     /// As soon as the bytes can't become one.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, TlsError> {
-        let Some((body, length)) = assemble(bytes)? else {
+        let Some((body, length)) = assemble(bytes, CLIENT_HELLO)? else {
             return Ok(None);
         };
         let parts = Parts::parse(&body)?;
@@ -51,7 +51,7 @@ impl ClientHello {
     }
 }
 
-fn protocols(data: &[u8]) -> Result<Vec<Vec<u8>>, Short> {
+pub(super) fn protocols(data: &[u8]) -> Result<Vec<Vec<u8>>, Short> {
     let mut list = Cursor::new(Cursor::new(data).long_string()?);
     let mut protocols = Vec::new();
     while !list.rest().is_empty() {
@@ -70,13 +70,14 @@ fn highest(data: &[u8]) -> Result<Option<u16>, Short> {
     Ok(highest)
 }
 
-/// The handshake message out of the records that carry it, without its header, and the bytes that these take.
-pub(super) fn assemble(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, TlsError> {
+/// The first handshake message out of the records that carry it, without its header, and the bytes that these take. It
+/// must be of that kind.
+pub(super) fn assemble(bytes: &[u8], kind: u8) -> Result<Option<(Vec<u8>, usize)>, TlsError> {
     let mut message = Vec::new();
     let mut records = Cursor::new(bytes);
     loop {
         // The length is known from the first four bytes on, however they are cut into records.
-        if let Some((wanted, body)) = started(&message)?
+        if let Some((wanted, body)) = started(&message, kind)?
             && body.len() >= wanted
         {
             return Ok(Some((body[..wanted].to_vec(), records.position())));
@@ -90,11 +91,11 @@ pub(super) fn assemble(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, TlsErro
 }
 
 /// How many bytes the message has, its header excluded, and which of them are there.
-fn started(message: &[u8]) -> Result<Option<(usize, &[u8])>, TlsError> {
+fn started(message: &[u8], kind: u8) -> Result<Option<(usize, &[u8])>, TlsError> {
     let mut cursor = Cursor::new(message);
     match cursor.u8() {
-        Ok(CLIENT_HELLO) => {}
-        Ok(_) => return Err(TlsError::NotClientHello),
+        Ok(found) if found == kind => {}
+        Ok(_) => return Err(TlsError::NotHello),
         Err(Short) => return Ok(None),
     }
     match cursor.u24() {
@@ -109,7 +110,7 @@ fn record<'b>(records: &mut Cursor<'b>) -> Result<Option<&'b [u8]>, TlsError> {
     let head = records.rest();
     // Each byte is judged when it comes: type, version 3.x, length.
     if head.first().is_some_and(|&kind| kind != HANDSHAKE) || head.get(1).is_some_and(|&major| major != 3) {
-        return Err(TlsError::NotClientHello);
+        return Err(TlsError::NotHello);
     }
     let (Ok(_), Ok(length)) = (records.take(3), records.u16()) else {
         return Ok(None);
@@ -193,10 +194,10 @@ pub(super) mod tests {
             assert_eq!(ClientHello::parse(&hello(&extensions, 1000)), Err(error), "{extensions:?}");
         }
         for (bytes, error) in [
-            (&b"GET"[..], TlsError::NotClientHello),
-            (b"\x15", TlsError::NotClientHello),
-            (b"\x16\x02", TlsError::NotClientHello),
-            (b"\x16\x03\x01\0\x01\x02", TlsError::NotClientHello),
+            (&b"GET"[..], TlsError::NotHello),
+            (b"\x15", TlsError::NotHello),
+            (b"\x16\x02", TlsError::NotHello),
+            (b"\x16\x03\x01\0\x01\x02", TlsError::NotHello),
             (b"\x16\x03\x01\0\0", TlsError::Malformed),
             (b"\x16\x03\x01\xff\xff", TlsError::Malformed),
             (b"\x16\x03\x01\0\x04\x01\x01\0\0", TlsError::TooLarge),

@@ -1,7 +1,7 @@
 //! [`disguise`]: another server name in a ClientHello, as GOST's sni connector sends it.
 
 use super::TlsError;
-use super::client_hello::{MAX_RECORD, assemble};
+use super::client_hello::{CLIENT_HELLO, MAX_RECORD, assemble};
 use super::extensions::{Parts, SERVER_NAME};
 use crate::gost_target;
 
@@ -14,7 +14,7 @@ const HIDDEN_NAME: u16 = 0xfffe;
 /// # Errors
 /// If `bytes` aren't one whole ClientHello, or the result would be too long for a record.
 pub fn disguise(bytes: &[u8], host: &str) -> Result<Vec<u8>, TlsError> {
-    let (body, _) = assemble(bytes)?.ok_or(TlsError::Malformed)?;
+    let (body, _) = assemble(bytes, CLIENT_HELLO)?.ok_or(TlsError::Malformed)?;
     let parts = Parts::parse(&body)?;
     let Some(name) = parts.server_name()? else {
         return Ok(bytes.to_vec());

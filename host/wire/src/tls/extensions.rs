@@ -1,4 +1,4 @@
-//! What a ClientHello consists of, up to its extensions.
+//! What a ClientHello consists of, up to its extensions; and extensions of any hello.
 
 use super::TlsError;
 use crate::cursor::{Cursor, Short};
@@ -35,22 +35,12 @@ impl<'b> Parts<'b> {
         cursor.long_string()?; // cipher suites
         cursor.short_string()?; // compression methods
         let before = body.get(..cursor.position()).ok_or(Short)?;
-        let mut extensions = Vec::new();
-        if !cursor.rest().is_empty() {
-            let mut list = Cursor::new(cursor.long_string()?);
-            while !list.rest().is_empty() {
-                extensions.push(Extension { kind: list.u16()?, data: list.long_string()? });
-            }
-        }
-        if cursor.rest().is_empty() { Ok(Self { legacy_version, before, extensions }) } else { Err(Short) }
+        Ok(Self { legacy_version, before, extensions: extensions(&mut cursor)? })
     }
 
     /// The data of the only extension of that kind.
     pub(super) fn extension(&self, kind: u16) -> Result<Option<&'b [u8]>, TlsError> {
-        let mut found = self.extensions.iter().filter(|extension| extension.kind == kind);
-        let data = found.next().map(|extension| extension.data);
-        // Which of two would count is anyone's guess.
-        if found.next().is_some() { Err(TlsError::Malformed) } else { Ok(data) }
+        only(&self.extensions, kind)
     }
 
     /// The server's name, as bytes.
@@ -67,4 +57,24 @@ impl<'b> Parts<'b> {
         };
         read().map(Some).map_err(|Short| TlsError::Malformed)
     }
+}
+
+/// The list of extensions that is the rest of a message, if there is one at all.
+pub(super) fn extensions<'b>(message: &mut Cursor<'b>) -> Result<Vec<Extension<'b>>, Short> {
+    let mut extensions = Vec::new();
+    if !message.rest().is_empty() {
+        let mut list = Cursor::new(message.long_string()?);
+        while !list.rest().is_empty() {
+            extensions.push(Extension { kind: list.u16()?, data: list.long_string()? });
+        }
+    }
+    if message.rest().is_empty() { Ok(extensions) } else { Err(Short) }
+}
+
+/// The data of the only extension of that kind.
+pub(super) fn only<'b>(extensions: &[Extension<'b>], kind: u16) -> Result<Option<&'b [u8]>, TlsError> {
+    let mut found = extensions.iter().filter(|extension| extension.kind == kind);
+    let data = found.next().map(|extension| extension.data);
+    // Which of two would count is anyone's guess.
+    if found.next().is_some() { Err(TlsError::Malformed) } else { Ok(data) }
 }

@@ -4,7 +4,7 @@
 //! exchange with the origin. Only tunnels end that cycle with bytes still to move; they run after everything that the
 //! request needed is freed, so that an idle one costs little.
 
-mod answer;
+pub(super) mod answer;
 mod auth;
 mod forward;
 mod probe;
@@ -26,9 +26,9 @@ use self::auth::Grant;
 use self::forward::Forward;
 use super::record::HttpRecord;
 use super::session::{Asked, Session};
-use super::{HandlerError, HandlerParts};
+use super::{HandlerError, HandlerParts, exchange, sniff};
 use crate::Conn;
-use crate::net::{Buffered, Direction, HeadReadError, Stream, fill, linger, read_head};
+use crate::net::{Buffered, Direction, HeadReadError, fill, linger, read_head};
 
 /// Speaks the HTTP proxy protocol with clients.
 pub struct Http {
@@ -54,6 +54,8 @@ struct Tunnel {
     asked: Asked,
     /// Sent upstream before anything else from the client.
     replay: Bytes,
+    /// What it carries may be looked into.
+    sniffed: bool,
 }
 
 /// How the last request on a connection left it.
@@ -84,10 +86,7 @@ impl Http {
                 Ok(())
             }
             Ok(Served::Datagrams(asked)) => Box::pin(self.relay(&session, client, asked)).await,
-            Ok(Served::Tunnel(tunnel)) => {
-                self.tunnel(&session, client, tunnel).await;
-                Ok(())
-            }
+            Ok(Served::Tunnel(tunnel)) => self.tunnel(&session, client, tunnel, &drain).await,
             Err(error) => {
                 linger(client.stream).await;
                 Err(error)
@@ -199,7 +198,7 @@ impl Http {
             Ok(upstream) => {
                 session.note(|record| record.http.iter_mut().for_each(|http| http.status_code = 200));
                 self.answer(session, client, &answer::established(&self.settings)).await?;
-                Ok(Next::Tunnel(Tunnel { upstream: upstream.conn, asked, replay: Bytes::new() }))
+                Ok(Next::Tunnel(Tunnel { upstream: upstream.conn, asked, replay: Bytes::new(), sniffed: true }))
             }
             Err(error) => {
                 session.note(|record| record.http.iter_mut().for_each(|http| http.status_code = 503));
@@ -210,14 +209,25 @@ impl Http {
         }
     }
 
-    async fn tunnel(&self, session: &Session<'_>, mut client: Buffered, tunnel: Tunnel) {
-        let Tunnel { upstream, asked, replay } = tunnel;
+    async fn tunnel(
+        &self,
+        session: &Session<'_>,
+        mut client: Buffered,
+        tunnel: Tunnel,
+        drain: &CancellationToken,
+    ) -> Result<(), HandlerError> {
+        let Tunnel { upstream, asked, replay, sniffed } = tunnel;
+        let idle = self.settings.idle_timeout;
+        if let Some(sniffing) = self.parts.sniffing.filter(|_| sniffed) {
+            return Box::pin(sniff::tunnel(session, client, upstream, asked, idle, sniffing, drain)).await;
+        }
         if !replay.is_empty() {
             let mut all = BytesMut::from(replay);
             all.extend_from_slice(&client.received);
             client.received = all;
         }
-        session.tunnel(client, upstream, asked, self.settings.idle_timeout).await;
+        session.tunnel(client, upstream, asked, idle).await;
+        Ok(())
     }
 
     async fn bad_request(
@@ -238,14 +248,6 @@ impl Http {
 
     /// Writes an answer of the proxy's own. They are short: a client that doesn't take one in time has gone away.
     async fn answer(&self, session: &Session<'_>, client: &Buffered, answer: &[u8]) -> Result<(), HandlerError> {
-        send(session, &client.stream, self.settings.read_timeout, answer).await
+        exchange::send(session, &client.stream, self.settings.read_timeout, answer).await
     }
-}
-
-/// Writes `bytes` to the client within `limit`.
-async fn send(session: &Session<'_>, client: &Stream, limit: Duration, bytes: &[u8]) -> Result<(), HandlerError> {
-    let written = timeout(limit, client.write_all(bytes)).await;
-    written.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
-    session.traffic.count(Direction::Down, bytes.len());
-    Ok(())
 }

@@ -13,9 +13,10 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
-use super::answer::{self, Persistence};
+use super::answer;
 use super::{Asked, HandlerError, Http, Next, ProbeResist, Session, Tunnel, WebPage};
 use crate::Router;
+use crate::handler::exchange::Persistence;
 use crate::net::{Activity, BodyError, Buffer, Buffered, Flow, HeadReadError, Meters, read_head, relay_body};
 
 /// For a page or a file to reach the client, all in all.
@@ -77,7 +78,7 @@ impl Http {
                 Ok(upstream) => {
                     let asked = Asked { target: address.clone(), user: None, client_id: ClientId::from(String::new()) };
                     // The bytes as they came: the server judges them as if it had been asked itself.
-                    return Ok(Next::Tunnel(Tunnel { upstream, asked, replay: bytes.clone() }));
+                    return Ok(Next::Tunnel(Tunnel { upstream, asked, replay: bytes.clone(), sniffed: false }));
                 }
                 Err(error) => Err(error),
             },
@@ -114,7 +115,7 @@ impl Http {
         let (meters, activity) = (Meters::default(), Activity::new());
         let (_, down) = Flow::both(&session.traffic, &meters, &activity);
         let relayed: Result<(), BodyError> =
-            relay_body(&stream, &mut received, &client.stream, BodyScanner::new(length), down).await;
+            relay_body(&stream, &mut received, &client.stream, BodyScanner::new(length), down, None).await;
         relayed.map_err(|_| Undone::CutShort)
     }
 

@@ -11,13 +11,14 @@ mod tests;
 
 use drawspan_modules::ClientId;
 use drawspan_wire::http1::HostPort;
+use tokio_util::sync::CancellationToken;
 
 pub use self::v4::Socks4;
 pub use self::v5::{Socks5, Socks5Settings};
 
 use self::client::Client;
 use super::session::{Asked, Session};
-use super::{HandlerError, HandlerParts};
+use super::{HandlerError, HandlerParts, sniff};
 use crate::net::Buffered;
 
 /// What a handshake may lead to: both ends of a tunnel.
@@ -25,11 +26,18 @@ struct Tunnel {
     client: Buffered,
     upstream: Buffered,
     asked: Asked,
+    /// What it carries may be looked into: not what somebody else begins.
+    sniffed: bool,
 }
 
 impl Tunnel {
-    async fn run(self, session: &Session<'_>) {
-        session.tunnel(self.client, self.upstream, self.asked, None).await;
+    async fn run(self, session: &Session<'_>, drain: &CancellationToken) -> Result<(), HandlerError> {
+        let Self { client, upstream, asked, sniffed } = self;
+        if let Some(sniffing) = session.parts.sniffing.filter(|_| sniffed) {
+            return Box::pin(sniff::tunnel(session, client, upstream, asked, None, sniffing, drain)).await;
+        }
+        session.tunnel(client, upstream, asked, None).await;
+        Ok(())
     }
 }
 

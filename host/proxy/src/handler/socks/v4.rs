@@ -27,7 +27,7 @@ impl Socks4 {
         let (session, conn) = Session::start(conn, "socks4", &self.parts);
         // Boxed: what the handshake needs must not be carried along by the tunnel.
         if let Some(tunnel) = Box::pin(self.establish(&session, conn, &drain)).await? {
-            tunnel.run(&session).await;
+            return tunnel.run(&session, &drain).await;
         }
         Ok(())
     }
@@ -67,7 +67,7 @@ impl Socks4 {
         match session.dial(&asked).await {
             Ok(upstream) => {
                 client.send(&v4::reply(v4::GRANTED)).await?;
-                Ok(Some(Tunnel { client: client.conn, upstream: upstream.conn, asked }))
+                Ok(Some(Tunnel { client: client.conn, upstream: upstream.conn, asked, sniffed: true }))
             }
             Err(error) => {
                 client.refuse(&v4::reply(v4::REJECTED)).await?;

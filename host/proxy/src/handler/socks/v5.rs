@@ -50,7 +50,7 @@ impl Socks5 {
         let (session, conn) = Session::start(conn, "socks5", &self.parts);
         // Boxed: what the handshake needs must not be carried along by the tunnel.
         if let Some(tunnel) = Box::pin(self.establish(&session, conn, &drain)).await? {
-            tunnel.run(&session).await;
+            return tunnel.run(&session, &drain).await;
         }
         Ok(())
     }
@@ -145,7 +145,7 @@ impl Socks5 {
         match client.session.dial(&asked).await {
             Ok(upstream) => {
                 client.send(&Reply::bare(Status::SUCCEEDED)).await?;
-                Ok(Some(Tunnel { client: client.conn, upstream: upstream.conn, asked }))
+                Ok(Some(Tunnel { client: client.conn, upstream: upstream.conn, asked, sniffed: true }))
             }
             Err(error) => {
                 client.refuse(&Reply::bare(Status::NETWORK_UNREACHABLE)).await?;

@@ -16,7 +16,7 @@ use crate::connector::{Connector, Http, Socks4, Socks5};
 use crate::dialer::Dialer;
 use crate::handler::{self, Handler, Socks5Settings};
 use crate::listener::{Listener, TcpListener, UdpListener, UdpSettings};
-use crate::router::{Chain, Node, NodeHop, Route, Router, Selector, Strategy};
+use crate::router::{Chain, Node, NodeHop, Route, Router, Seen, Selector, Strategy};
 use crate::{Layer, LimitSource, Service, ServiceScope, Shaper};
 
 /// Sends back each datagram, the other way round, and tells where it came from.
@@ -421,7 +421,9 @@ async fn what_carries_no_datagrams_says_so() {
         assert!(error.ends_with(expected), "{error}");
     }
     let streams = through(vec![node(mirror.address, Connector::Forward, Dialer::Udp)]);
-    let outcome = streams.router.forward(&target(mirror.address), &info(mirror.address)).await;
+    let (hop, info_of) = (target(mirror.address), info(mirror.address));
+    let node = streams.router.choose(&hop, &info_of, &Seen::default()).await.unwrap().unwrap();
+    let outcome = streams.router.forward(&node, &info_of, 0).await;
     let error = outcome.err().unwrap().to_string();
     assert!(error.ends_with("a udp dialer carries only datagrams, and with a tcp or forward connector"), "{error}");
     // What rejects takes datagrams as it takes connections: to their end.
