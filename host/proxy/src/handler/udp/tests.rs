@@ -422,8 +422,8 @@ async fn what_carries_no_datagrams_says_so() {
     }
     let streams = through(vec![node(mirror.address, Connector::Forward, Dialer::Udp)]);
     let (hop, info_of) = (target(mirror.address), info(mirror.address));
-    let node = streams.router.choose(&hop, &info_of, &Seen::default()).await.unwrap().unwrap();
-    let outcome = streams.router.forward(&node, &info_of, 0).await;
+    let chosen = streams.router.choose(&hop, &info_of, &Seen::default()).await.unwrap().unwrap();
+    let outcome = streams.router.forward(&chosen, &info_of, 0).await;
     let error = outcome.err().unwrap().to_string();
     assert!(error.ends_with("a udp dialer carries only datagrams, and with a tcp or forward connector"), "{error}");
     // What rejects takes datagrams as it takes connections: to their end.
