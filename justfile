@@ -19,9 +19,16 @@ interop:
     cargo build -p drawspan
     cd tests/interop && DRAWSPAN_BIN={{justfile_directory()}}/target/debug/drawspan go test ./...
 
-# latencies of each backing, side by side
+# stores in a real Redis (needs redis-server)
+redis:
+    cargo test -p drawspan-bridge-wasm --test redis -- --ignored
+    cargo test -p drawspan --test e2e replicas_share -- --ignored
+
+# what docs/speed.md shows: latencies of each backing, components by themselves, a soak, a gateway under attack
 bench:
-    cargo bench -p drawspan-plugin-client
+    cargo bench -p drawspan-plugin-client --bench authenticate
+    cargo bench -p drawspan-bridge-wasm --bench speed --bench soak
+    cargo bench -p drawspan --bench attack
 
 # rebuild the committed components and check that nothing changed
 guests:

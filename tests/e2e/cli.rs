@@ -18,6 +18,21 @@ async fn a_service_may_stand_on_the_command_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_line_is_printed_as_the_config_it_stands_for() {
+    let dir = Dir::new();
+    let flags = ["-L", "http://127.0.0.1:0", "-F", "socks5+wss://a:443,b:443", "-metrics", ":9000"];
+    for format in ["yaml", "json"] {
+        let printed = run(dir.path(), &[&flags[..], &["-O", format]].concat()).await;
+        assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""));
+        std::fs::write(dir.path().join("gost.yaml"), &printed.stdout).unwrap();
+        let again = run(dir.path(), &["-C", "gost.yaml", "-O", format]).await;
+        assert_eq!((again.code, again.stdout), (Some(0), printed.stdout));
+    }
+    let refused = run(dir.path(), &["-L", ":0", "-O", "toml"]).await;
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn debug_lines_are_logged_when_asked_for() {
     for (args, debug) in [(&["-L", "http://127.0.0.1:0"] as &[_], false), (&["-D", "-L", "http://127.0.0.1:0"], true)] {
         let page = Page::with(Gateway::start_with(Dir::new(), args).await).await;

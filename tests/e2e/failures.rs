@@ -51,8 +51,8 @@ async fn a_grpc_server_that_answers_badly() {
     grpc(GrpcAnswer::Slow(Duration::from_secs(60), USERS), "", "no answer within 1s").await;
     grpc(GrpcAnswer::Status(14), "", "said the fake").await;
     grpc(GrpcAnswer::Status(12), "", "Unimplemented").await;
-    grpc(GrpcAnswer::Id("x".repeat(5 << 20)), "", "too large").await;
-    grpc(GrpcAnswer::Id("x".repeat(2048)), ", maxReply: 1KiB", "too large").await;
+    grpc(GrpcAnswer::Id("x".repeat(5 << 20)), "", "larger than").await;
+    grpc(GrpcAnswer::Id("x".repeat(2048)), ", maxReply: 1KiB", "larger than").await;
     grpc(GrpcAnswer::Message(b"\xff\xff"), "", "decode").await;
     grpc(GrpcAnswer::Hangup, "", "connection lost").await;
 }
@@ -71,6 +71,7 @@ async fn a_grpc_server_that_is_none() {
         (Misbehaviour::Hold, "no answer within 1s"),
         (Misbehaviour::Garbage, "connection lost"),
         (Misbehaviour::Reset, "connection lost"),
+        (Misbehaviour::ResetAtOnce, "onnection"),
     ] {
         let server = misbehaving(misbehaviour).await;
         grpc_at(server.addr().to_string(), "", reason).await;
@@ -129,6 +130,7 @@ async fn an_http_server_that_is_none() {
         (Misbehaviour::Hold, "no answer within 1s"),
         (Misbehaviour::Garbage, "connection lost"),
         (Misbehaviour::Reset, "connection lost"),
+        (Misbehaviour::ResetAtOnce, "onnection"),
     ] {
         let server = misbehaving(misbehaviour).await;
         http_at(format!("http://{}/auth", server.addr()), "", reason).await;

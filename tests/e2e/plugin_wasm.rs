@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use drawspan_testkit::{Dir, Gateway, basic, connect, get, run, tcp_echo};
+use drawspan_testkit::{
+    Authority, Dir, Gateway, HttpAnswer, HttpPlugin, PATIENCE, basic, connect, eventually, get, run, tcp_echo,
+};
 use tokio::time::timeout;
 
 use crate::page::{PASSWORD, Page, USER, page};
@@ -175,10 +177,57 @@ async fn a_component_that_can_not_serve_is_refused_at_load() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_right_sha256_is_accepted() {
+/// The digest of `hostile.wasm`.
+fn sha256() -> String {
     let sums = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guests/prebuilt/SHA256SUMS"))
         .unwrap();
-    let sum = sums.lines().find(|line| line.ends_with("hostile.wasm")).unwrap().split_whitespace().next().unwrap();
-    assert_eq!(hostile(&format!(", sha256: \"{sum}\"")).await.ask("ok", PASSWORD).await, 200);
+    let sum = sums.lines().find(|line| line.ends_with("hostile.wasm")).unwrap();
+    sum.split_whitespace().next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_right_sha256_is_accepted() {
+    assert_eq!(hostile(&format!(", sha256: \"{}\"", sha256())).await.ask("ok", PASSWORD).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_is_fetched_once() {
+    let authority = Authority::new();
+    let tls = authority.issue("127.0.0.1").server(&["http/1.1"]);
+    let server = HttpPlugin::start_tls(tls, HttpAnswer::reply(200, std::fs::read(HOSTILE).unwrap())).await;
+    let addr = format!("https://user:{PASSWORD}@{}/hostile.wasm", server.addr());
+    let dir = Dir::new();
+    dir.write("roots.pem", authority.pem());
+    let write = |sha256: &str| {
+        dir.write("gateway.yaml", page(&format!("{{type: wasm, addr: \"{addr}\", sha256: \"{sha256}\"}}")));
+    };
+    write(&"0".repeat(64));
+    let finished = run(dir.path(), &["-C", "gateway.yaml"]).await;
+    assert_eq!(finished.code, Some(2));
+    for part in [&format!("https://{}/hostile.wasm: its sha256 is {}", server.addr(), sha256()), "gateway.yaml:11:"] {
+        assert!(finished.stderr.contains(part), "{part} is missing in {}", finished.stderr);
+    }
+    assert!(!finished.stderr.contains(PASSWORD), "{}", finished.stderr);
+
+    write(&sha256());
+    let home = Dir::new();
+    for file in ["roots.pem", "gateway.yaml"] {
+        std::fs::copy(dir.join(file), home.join(file)).unwrap();
+    }
+    let page = Page::with(Gateway::start_with(home, &["-C", "gateway.yaml"]).await).await;
+    assert_eq!(page.ask("ok", PASSWORD).await, 200);
+    assert_eq!(server.calls().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_component_serves_without_a_restart() {
+    let dir = Dir::new();
+    let path = dir.join("plugin.wasm");
+    std::fs::copy(HOSTILE, &path).unwrap();
+    let page = Page::start_in(dir, "{type: wasm, addr: plugin.wasm, config: {users: \"a:b\"}}").await;
+    assert_eq!(page.ask("a", "b").await, 407);
+    std::fs::copy(AUTHENTICATOR, path.with_extension("new")).unwrap();
+    std::fs::rename(path.with_extension("new"), &path).unwrap();
+    eventually("the newer component", PATIENCE, async || (page.ask("a", "b").await == 200).then_some(())).await;
+    assert!(page.gateway.log_text().contains("serves now"), "{}", page.gateway.log_text());
 }

@@ -41,6 +41,8 @@ type call struct {
 	replyHTTP string                // if it can't be the same over HTTP
 	gost      func(gostPlugins) any // GOST's own client asks the same; nil if stable GOST can't
 	stable    []string              // what the fields that stable GOST doesn't have yet become there: old, new, …
+	newer     bool                  // a newer GOST's client asks it too: what stable GOST can't say
+	noHTTP    bool                  // not asked over HTTP
 }
 
 const (
@@ -54,7 +56,7 @@ const (
 // In this order, because some change what later ones are answered.
 var calls = []call{
 	{
-		name: "authenticate", module: "auther", rpc: "/proto.Authenticator/Authenticate",
+		name: "authenticate", newer: true, module: "auther", rpc: "/proto.Authenticator/Authenticate",
 		request: `{"username":` + person + `,"password":` + secret + `,"client_address":"192.0.2.7:41806","service":"service-0","certificate":null}`,
 		reply:   `{"client_id":` + person + `}`,
 		message: `{"username":` + person + `,"password":` + secret + `,"client":"192.0.2.7:41806","service":"service-0","client_cn":"","client_san":[],"client_cert_fingerprint":""}`,
@@ -62,7 +64,7 @@ var calls = []call{
 		gost:    func(g gostPlugins) any { return g.authenticate(alice, unquote(person), unquote(secret)) },
 	},
 	{
-		name: "authenticate/no credentials", module: "auther", rpc: "/proto.Authenticator/Authenticate",
+		name: "authenticate/no credentials", newer: true, module: "auther", rpc: "/proto.Authenticator/Authenticate",
 		request: `{"username":"","password":"","service":"service-0"}`,
 		reply:   `null`,
 		message: `{"username":"","password":"","client":"","service":"service-0","client_cn":"","client_san":[],"client_cert_fingerprint":""}`,
@@ -70,7 +72,7 @@ var calls = []call{
 		gost:    func(g gostPlugins) any { return g.authenticate(nobody, "", "") },
 	},
 	{
-		name: "authenticate/certificate", module: "auther", rpc: "/proto.Authenticator/Authenticate",
+		name: "authenticate/certificate", newer: true, module: "auther", rpc: "/proto.Authenticator/Authenticate",
 		request: `{"username":"u","password":"p","client_address":"[2001:db8::7]:1","service":"@api","certificate":{"common_name":"cn","alternative_names":["a.test","a@b.test"],"fingerprint":"` + print64 + `"}}`,
 		reply:   `null`,
 		message: `{"username":"u","password":"p","client":"[2001:db8::7]:1","service":"@api","client_cn":"cn","client_san":["a.test","a@b.test"],"client_cert_fingerprint":"` + print64 + `"}`,
@@ -85,7 +87,7 @@ var calls = []call{
 		gost:    func(g gostPlugins) any { return g.authenticate(nobody, "broken", "") },
 	},
 	{
-		name: "admit", module: "admission", rpc: "/proto.Admission/Admit",
+		name: "admit", newer: true, module: "admission", rpc: "/proto.Admission/Admit",
 		request: `{"network":"tcp","client_address":"192.0.2.7:41806","service":"service-0"}`,
 		reply:   `"Admitted"`,
 		message: `{"addr":"192.0.2.7:41806","service":"service-0","network":"tcp"}`,
@@ -94,7 +96,7 @@ var calls = []call{
 		gost:    func(g gostPlugins) any { return g.admit("192.0.2.7:41806", admission.WithService("service-0")) },
 	},
 	{
-		name: "admit/denied", module: "admission", rpc: "/proto.Admission/Admit",
+		name: "admit/denied", newer: true, module: "admission", rpc: "/proto.Admission/Admit",
 		request: `{"network":"ip","client_address":"192.0.2.66","service":null}`,
 		reply:   `"Denied"`,
 		message: `{"addr":"192.0.2.66","service":"","network":"ip"}`,
@@ -300,7 +302,7 @@ var calls = []call{
 		gost: func(g gostPlugins) any { return g.getServices("t1") },
 	},
 	{
-		name: "write", module: "recorder", rpc: "/proto.Recorder/Record",
+		name: "write", newer: true, module: "recorder", rpc: "/proto.Recorder/Record",
 		request: `{"data":"AP8gZg==","metadata":"{\"k\":\"v\"}"}`,
 		reply:   `null`,
 		message: `{"data":"AP8gZg==","metadata":"eyJrIjoidiJ9"}`,
@@ -308,12 +310,21 @@ var calls = []call{
 		gost:    func(g gostPlugins) any { return g.write("AP8gZg==", object{"k": "v"}) },
 	},
 	{
-		name: "write/refused", module: "recorder", rpc: "/proto.Recorder/Record",
+		name: "write/refused", newer: true, module: "recorder", rpc: "/proto.Recorder/Record",
 		request: `{"data":"cmVmdXNlZA=="}`,
 		failure: "refused",
 		message: `{"data":"cmVmdXNlZA==","metadata":"bnVsbA=="}`,
 		body:    `{"data":"cmVmdXNlZA==","metadata":"bnVsbA=="}`,
 		gost:    func(g gostPlugins) any { return g.write("cmVmdXNlZA==", nil) },
+	},
+	{
+		// GOST has nothing to send then, and sends it over gRPC only.
+		name: "write/nothing", newer: true, module: "recorder", rpc: "/proto.Recorder/Record",
+		request: `{"data":""}`,
+		reply:   `null`,
+		message: `{"data":"","metadata":"bnVsbA=="}`,
+		noHTTP:  true,
+		gost:    func(g gostPlugins) any { return g.write("", nil) },
 	},
 	{
 		name: "observe", module: "observer", rpc: "/proto.Observer/Observe",
@@ -342,26 +353,33 @@ var calls = []call{
 		},
 	},
 	{
-		name: "rewrite", module: "rewriter", rpc: "/proto.Rewriter/Rewrite",
+		name: "rewrite", newer: true, module: "rewriter", rpc: "/proto.Rewriter/Rewrite",
 		request: `{"data":"dGhlIG9sZCBvbmU=","metadata":"{\"direction\":\"response\"}"}`,
 		reply:   `"dGhlIG5ldyBvbmU="`,
 		message: `{"data":"dGhlIG9sZCBvbmU=","metadata":"eyJkaXJlY3Rpb24iOiJyZXNwb25zZSJ9"}`,
 		body:    `{"data":"dGhlIG9sZCBvbmU=","metadata":"eyJkaXJlY3Rpb24iOiJyZXNwb25zZSJ9"}`,
 	},
 	{
-		name: "rewrite/unchanged", module: "rewriter", rpc: "/proto.Rewriter/Rewrite",
+		name: "rewrite/unchanged", newer: true, module: "rewriter", rpc: "/proto.Rewriter/Rewrite",
 		request: `{"data":"b3RoZXI=","metadata":"{}"}`,
 		reply:   `null`,
 		message: `{"data":"b3RoZXI=","metadata":"e30="}`,
 		body:    `{"data":"b3RoZXI=","metadata":"e30="}`,
 	},
 	{
-		name: "rewrite/emptied", module: "rewriter", rpc: "/proto.Rewriter/Rewrite",
+		name: "rewrite/emptied", newer: true, module: "rewriter", rpc: "/proto.Rewriter/Rewrite",
 		request:   `{"data":"Z29uZQ==","metadata":"{}"}`,
 		reply:     `null`, // gRPC can't tell empty bytes from none
 		replyHTTP: `""`,
 		message:   `{"data":"Z29uZQ==","metadata":"e30="}`,
 		body:      `{"data":"Z29uZQ==","metadata":"e30="}`,
+	},
+	{
+		name: "rewrite/nothing", newer: true, module: "rewriter", rpc: "/proto.Rewriter/Rewrite",
+		request: `{"data":"","metadata":"{}"}`,
+		reply:   `null`,
+		message: `{"data":"","metadata":"e30="}`,
+		body:    `{"data":null,"metadata":"e30="}`,
 	},
 }
 
@@ -401,11 +419,23 @@ func TestCalls(t *testing.T) {
 					}
 					asked := server.asked(t)
 					c.expect(t, "drawspan", protocol, asked, strings.NewReplacer())
-					for _, request := range asked {
-						if token := request.Metadata["Authorization"]; protocol == "http" && !slices.Equal(token, []string{"Bearer gost"}) {
-							t.Errorf("%s: the token didn't reach the HTTP plugin: %q", c.name, token)
-						}
+					c.expectBearer(t, "drawspan", asked)
+				}
+			})
+
+			t.Run("newer", func(t *testing.T) {
+				server := startPluginserver(t, flags...)
+				for _, c := range calls {
+					if !c.newer {
+						continue
 					}
+					got, err := exec.Command(newer, protocol, server.plugin(protocol, c.module), c.name).Output()
+					if (err != nil) != (c.failure != "" && c.module != "auther") || (err == nil && c.failure == "" && !sameJSON(got, c.replyOver(protocol))) {
+						t.Errorf("%s: a newer GOST understands %s %v, want %s%s", c.name, got, err, c.replyOver(protocol), c.failure)
+					}
+					asked := server.asked(t)
+					c.expect(t, "a newer GOST", protocol, asked, strings.NewReplacer())
+					c.expectBearer(t, "a newer GOST", asked)
 				}
 			})
 		})
@@ -459,6 +489,12 @@ func (c call) expect(t *testing.T, who, protocol string, asked []record, stable 
 		}
 	}
 	want.Body = stable.Replace(want.Body)
+	if c.noHTTP && protocol == "http" {
+		if len(asked) != 0 {
+			t.Errorf("%s: %s asked %d times over HTTP", c.name, who, len(asked))
+		}
+		return
+	}
 	if len(asked) == 0 || (len(asked) > 1 && c.module != "limiter") {
 		t.Errorf("%s: %s asked %d times", c.name, who, len(asked))
 	}
@@ -475,6 +511,39 @@ func (c call) expect(t *testing.T, who, protocol string, asked []record, stable 
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %s sends\n%s\nwant\n%s", c.name, who, pretty(got), pretty(want))
 		}
+	}
+}
+
+// expectBearer checks that the token reached an HTTP plugin, as drawspan and newer GOSTs send it.
+func (c call) expectBearer(t *testing.T, who string, asked []record) {
+	t.Helper()
+	for _, request := range asked {
+		if token := request.Metadata["Authorization"]; request.Protocol == "http" && !slices.Equal(token, []string{"Bearer gost"}) {
+			t.Errorf("%s: %s sends the token as %q", c.name, who, token)
+		}
+	}
+}
+
+// TestQueries is about an address with a query of its own.
+func TestQueries(t *testing.T) {
+	server := startPluginserver(t)
+	addr := func(module string) string { return server.plugin("http", module) + "?z=1&a=%2F+b" }
+	plugins := newGostPlugins(t, "http", addr)
+	for _, c := range calls {
+		if c.gost == nil || c.noHTTP || c.failure != "" {
+			continue
+		}
+		c.gost(plugins)
+		gost := server.asked(t)
+		t.Run(c.name, func(t *testing.T) {
+			binary := drawspanBinary(t)
+			askPlugin(t, binary, c, addr(c.module))
+			for _, request := range server.asked(t) {
+				if len(gost) == 0 || request.Query != gost[0].Query || request.Path != gost[0].Path || request.Method != gost[0].Method {
+					t.Errorf("drawspan asks %s %s?%s, GOST %v", request.Method, request.Path, request.Query, gost)
+				}
+			}
+		})
 	}
 }
 

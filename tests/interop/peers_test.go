@@ -25,18 +25,21 @@ import (
 // deadline bounds every wait; nothing here takes long.
 const deadline = 20 * time.Second
 
-var pluginserver, gostpeer string
+var pluginserver, gostpeer, newer string
 
 func TestMain(m *testing.M) {
 	folder, err := os.MkdirTemp("", "interop")
 	if err != nil {
 		panic(err)
 	}
-	pluginserver, gostpeer = filepath.Join(folder, "pluginserver"), filepath.Join(folder, "gostpeer")
-	build := exec.Command("go", "build", "-o", folder, "./pluginserver", "./gostpeer")
-	build.Stdout, build.Stderr = os.Stdout, os.Stderr
+	pluginserver, gostpeer, newer = filepath.Join(folder, "pluginserver"), filepath.Join(folder, "gostpeer"), filepath.Join(folder, "newer")
+	build := func(args ...string) error {
+		command := exec.Command("go", append([]string{"build"}, args...)...)
+		command.Stdout, command.Stderr = os.Stdout, os.Stderr
+		return command.Run()
+	}
 	status := 1
-	if err := build.Run(); err != nil {
+	if err := errors.Join(build("-o", folder, "./pluginserver", "./gostpeer"), build("-C", "newer", "-o", newer)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	} else {
 		status = m.Run()

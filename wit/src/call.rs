@@ -33,6 +33,16 @@ impl Leave {
     pub const QUESTION: Self = Self { cache: true, repeat: true, shadow: true };
     /// A message whose effect is the point.
     pub const MESSAGE: Self = Self { cache: false, repeat: false, shadow: false };
+
+    /// What may be done with either of two calls.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self {
+            cache: self.cache || other.cache,
+            repeat: self.repeat || other.repeat,
+            shadow: self.shadow || other.shadow,
+        }
+    }
 }
 
 /// One function of the contract. Its request record implements this, so that bridges and policies can be written once
@@ -58,6 +68,11 @@ pub trait Call:
     /// operator's choice, `None` when not configured. `kind` matters because what a client may be able to cause
     /// (a trap, a missed deadline, an overload) must never let that client in.
     fn on_failure(&self, on_error: Option<OnError>, kind: ErrorKind) -> Option<Self::Reply>;
+
+    /// A question to try a plugin with before it serves; none where asking has an effect.
+    fn self_check() -> Option<Self> {
+        None
+    }
 
     /// Whether a reply says no, or that there is nothing: such a reply is kept for `negativeTTL`.
     fn is_negative(reply: &Self::Reply) -> bool;

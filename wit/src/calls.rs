@@ -17,8 +17,14 @@ use crate::resolver::ResolveRequest;
 use crate::rewriter::RewriteRequest;
 use crate::router::{Route, RouteRequest};
 use crate::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest, Service};
-use crate::traffic_limiter::{LimitRequest, Rates};
+use crate::traffic_limiter::{LimitRequest, LimitScope, Rates};
+use crate::types::AddressFamily;
 use crate::{Call, ErrorKind, Leave, Module, OnError};
+
+/// What the calls' self-checks ask about: names and addresses that are nobody's.
+const HOST: &str = "self-check.invalid";
+const TARGET: &str = "self-check.invalid:443";
+const CLIENT: &str = "192.0.2.1:1024";
 
 /// An address without its port; what isn't `ip:port` as it is.
 fn without_port(address: &str) -> String {
@@ -29,6 +35,44 @@ fn without_port(address: &str) -> String {
 /// anything else.
 fn opens(on_error: Option<OnError>, kind: ErrorKind) -> bool {
     on_error == Some(OnError::Allow) && kind == ErrorKind::Unavailable
+}
+
+impl Module {
+    /// What may be done with at least one of the module's calls.
+    #[must_use]
+    pub const fn leave(self) -> Leave {
+        match self {
+            Self::Auther => AuthenticationRequest::LEAVE,
+            Self::Admission => AdmissionRequest::LEAVE,
+            Self::Bypass => BypassRequest::LEAVE,
+            Self::Hop => HopRequest::LEAVE,
+            Self::Limiter => LimitRequest::LEAVE,
+            Self::Hosts => LookupRequest::LEAVE,
+            Self::Resolver => ResolveRequest::LEAVE,
+            Self::Ingress => GetRuleRequest::LEAVE.or(SetRuleRequest::LEAVE),
+            Self::Router => RouteRequest::LEAVE,
+            Self::Sd => (RegisterRequest::LEAVE.or(RenewRequest::LEAVE))
+                .or(DeregisterRequest::LEAVE.or(GetServicesRequest::LEAVE)),
+            Self::Recorder => WriteRequest::LEAVE,
+            Self::Observer => ObserveRequest::LEAVE,
+            Self::Rewriter => RewriteRequest::LEAVE,
+        }
+    }
+
+    /// Whether the operator's `onError` changes what a failure of one of the module's calls means.
+    #[must_use]
+    pub const fn heeds_on_error(self) -> bool {
+        match self {
+            Self::Auther | Self::Admission | Self::Bypass | Self::Hop | Self::Limiter | Self::Hosts => true,
+            Self::Resolver
+            | Self::Ingress
+            | Self::Router
+            | Self::Sd
+            | Self::Recorder
+            | Self::Observer
+            | Self::Rewriter => false,
+        }
+    }
 }
 
 impl Call for AuthenticationRequest {
@@ -64,6 +108,10 @@ impl Call for AdmissionRequest {
         Some(if opens(on_error, kind) { Verdict::Admitted } else { Verdict::Denied })
     }
 
+    fn self_check() -> Option<Self> {
+        Some(Self { network: "tcp".into(), client_address: CLIENT.into(), service: None })
+    }
+
     fn is_negative(reply: &Self::Reply) -> bool {
         *reply == Verdict::Denied
     }
@@ -79,9 +127,25 @@ impl Call for BypassRequest {
     const FUNCTION: &'static str = "contains";
     const LEAVE: Leave = Leave::QUESTION;
 
-    /// Matched: a service refuses, a node is skipped. GOST: its stable HTTP client answers false.
+    /// Matched: a service refuses. GOST: its stable HTTP client answers false. A hop or a node, which ask for no service,
+    /// have to know: a hop that the target bypasses is left out, and what can't be told must not send it past the chain.
     fn on_failure(&self, on_error: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
-        Some(if on_error == Some(OnError::Allow) { Match::Unmatched } else { Match::Matched })
+        match on_error {
+            Some(OnError::Allow) => Some(Match::Unmatched),
+            _ if self.service.is_none() => None,
+            _ => Some(Match::Matched),
+        }
+    }
+
+    fn self_check() -> Option<Self> {
+        Some(Self {
+            network: "tcp".into(),
+            target_address: TARGET.into(),
+            host: None,
+            path: None,
+            client_id: None,
+            service: None,
+        })
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {
@@ -98,6 +162,17 @@ impl Call for HopRequest {
     /// The dial fails. GOST: no node, which on the first hop means a direct connection; so does `onError: allow`.
     fn on_failure(&self, on_error: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
         (on_error == Some(OnError::Allow)).then_some(None)
+    }
+
+    fn self_check() -> Option<Self> {
+        Some(Self {
+            network: Some("tcp".into()),
+            target_address: Some(TARGET.into()),
+            host: None,
+            path: None,
+            client_id: None,
+            source_address: Some(CLIENT.into()),
+        })
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {
@@ -125,6 +200,17 @@ impl Call for LimitRequest {
         }
     }
 
+    fn self_check() -> Option<Self> {
+        Some(Self {
+            scope: LimitScope::Service,
+            service: "self-check".into(),
+            network: "tcp".into(),
+            target_address: None,
+            client_id: None,
+            source_address: None,
+        })
+    }
+
     fn is_negative(reply: &Self::Reply) -> bool {
         reply.upload.is_none() && reply.download.is_none()
     }
@@ -146,6 +232,10 @@ impl Call for LookupRequest {
         (on_error != Some(OnError::Deny)).then(Vec::new)
     }
 
+    fn self_check() -> Option<Self> {
+        Some(Self { family: AddressFamily::Any, host: HOST.into(), client_id: None })
+    }
+
     fn is_negative(reply: &Self::Reply) -> bool {
         reply.is_empty()
     }
@@ -160,6 +250,10 @@ impl Call for ResolveRequest {
     /// An error: the dial fails.
     fn on_failure(&self, _: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
         None
+    }
+
+    fn self_check() -> Option<Self> {
+        Some(Self { family: AddressFamily::Any, host: HOST.into(), client_id: None })
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {
@@ -178,6 +272,10 @@ impl Call for GetRuleRequest {
         Some(None)
     }
 
+    fn self_check() -> Option<Self> {
+        Some(Self { host: HOST.into(), service: None })
+    }
+
     fn is_negative(reply: &Self::Reply) -> bool {
         reply.is_none()
     }
@@ -192,6 +290,10 @@ impl Call for RouteRequest {
     /// No route: the packet is dropped.
     fn on_failure(&self, _: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
         Some(None)
+    }
+
+    fn self_check() -> Option<Self> {
+        Some(Self { destination: "192.0.2.1".into(), router_id: None })
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {
@@ -236,6 +338,10 @@ impl Call for GetServicesRequest {
     /// An error: the dial fails.
     fn on_failure(&self, _: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
         None
+    }
+
+    fn self_check() -> Option<Self> {
+        Some(Self { name: "self-check".into() })
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {

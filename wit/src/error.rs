@@ -38,25 +38,48 @@ impl ErrorKind {
     }
 }
 
+/// How a plugin declined: the cases of the contract's `plugin-error`. To policies all of them are [`ErrorKind::Refused`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The question makes no sense to it.
+    InvalidRequest,
+    /// It lacks something that it needs.
+    Unavailable,
+    /// It tried and failed.
+    Failed,
+}
+
 /// Why a plugin gave no answer: a [kind](ErrorKind) to branch on and a reason to read.
 ///
 /// It does not say which plugin: bridges don't know the name that the operator gave them. Whoever logs it adds that.
 #[derive(Clone, Debug)]
 pub struct CallError {
     kind: ErrorKind,
+    refusal: Option<Refusal>,
     reason: String,
 }
 
 impl CallError {
     /// `reason` is lower case, without a full stop, and free of secrets.
     pub fn new(kind: ErrorKind, reason: impl Into<String>) -> Self {
-        Self { kind, reason: reason.into() }
+        Self { kind, refusal: None, reason: reason.into() }
+    }
+
+    /// An error of the kind [`ErrorKind::Refused`] by a plugin that said which refusal it is.
+    pub fn refused(refusal: Refusal, reason: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Refused, refusal: Some(refusal), reason: reason.into() }
     }
 
     /// What to branch on.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Which refusal it is, if the plugin said so.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<Refusal> {
+        self.refusal
     }
 }
 

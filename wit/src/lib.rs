@@ -32,7 +32,7 @@ pub use bindings::exports::drawspan::plugin::{
     router, service_discovery, traffic_limiter,
 };
 pub use call::{Call, Leave, OnError};
-pub use error::{CallError, ErrorKind, chain};
+pub use error::{CallError, ErrorKind, Refusal, chain};
 pub use module::Module;
 pub use plugin::{BoxPlugin, Plugin, boxed};
 

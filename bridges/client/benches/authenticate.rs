@@ -8,7 +8,6 @@
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that can't run stops")]
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -124,18 +123,11 @@ fn http_settings(url: &str) -> BackingSettings {
 
 fn wasm(max_calls: u64) -> BackingSettings {
     let settings = WasmSettings {
-        name: "auther-0".into(),
-        path: Path::new(GUEST).into(),
-        sha256: None,
-        instances: 8,
-        min_instances: 1,
         max_calls,
-        memory: 64 << 20,
         config: vec![("users".into(), "alice:wonder".into())],
-        env: vec![],
-        keyvalue: vec![],
         max_reply: MAX_REPLY,
         start_timeout: TIMEOUT,
+        ..WasmSettings::new("auther-0", GUEST)
     };
     BackingSettings::Wasm(settings, Engine::new(None).unwrap())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use drawspan_bridge_grpc::{GrpcBridge, GrpcCall, GrpcError, GrpcSettings};
 use drawspan_bridge_http::{HttpBridge, HttpCall, HttpError, HttpSettings};
-use drawspan_bridge_wasm::{Engine, LoadError, WasmBridge, WasmSettings};
+use drawspan_bridge_wasm::{Counters, Engine, Function, LoadError, WasmBridge, WasmSettings};
 use drawspan_wit::admission::AdmissionRequest;
 use drawspan_wit::authenticator::AuthenticationRequest;
 use drawspan_wit::bypass::BypassRequest;
@@ -57,7 +57,7 @@ impl fmt::Display for BackingSettings {
                 None => write!(f, "grpc://{}", settings.target),
             },
             Self::Http(settings) => f.write_str(&settings.redacted_url()),
-            Self::Wasm(settings, _) => write!(f, "wasm:{}", settings.path.display()),
+            Self::Wasm(settings, _) => write!(f, "wasm:{}", settings.source),
         }
     }
 }
@@ -91,49 +91,47 @@ pub enum Backing {
 }
 
 impl Backing {
-    /// Makes ready to answer every call of `modules`. Servers aren't contacted; a component is compiled and started.
+    /// Makes ready to answer every call of `module`. Servers aren't contacted; a component is compiled and started, and what
+    /// happens to it is counted.
     ///
     /// # Errors
-    /// When the settings can't be used, or the component doesn't export all of `modules`.
-    pub async fn load(settings: BackingSettings, modules: &[Module]) -> Result<Self, BackingError> {
+    /// When the settings can't be used, or the component doesn't answer the module's calls.
+    pub(crate) async fn load(
+        settings: BackingSettings,
+        module: Module,
+        counters: impl FnOnce() -> Counters,
+    ) -> Result<Self, BackingError> {
         Ok(match settings {
             BackingSettings::Grpc(settings) => Self::Grpc(GrpcBridge::new(settings)?),
             BackingSettings::Http(settings) => Self::Http(HttpBridge::new(settings)?),
             BackingSettings::Wasm(settings, engine) => {
-                let mut bridge = WasmBridge::load(&engine, settings).await?;
-                for module in modules {
-                    bind(&mut bridge, *module).await?;
-                }
-                Self::Wasm(bridge)
+                Self::Wasm(WasmBridge::load(&engine, settings, functions(module), counters()).await?)
             }
         })
     }
 }
 
-/// The calls of each module.
-async fn bind(bridge: &mut WasmBridge, module: Module) -> Result<(), LoadError> {
+/// The calls of a module.
+fn functions(module: Module) -> Vec<Function> {
     match module {
-        Module::Auther => bridge.bind::<AuthenticationRequest>().await,
-        Module::Admission => bridge.bind::<AdmissionRequest>().await,
-        Module::Bypass => bridge.bind::<BypassRequest>().await,
-        Module::Hop => bridge.bind::<HopRequest>().await,
-        Module::Limiter => bridge.bind::<LimitRequest>().await,
-        Module::Hosts => bridge.bind::<LookupRequest>().await,
-        Module::Resolver => bridge.bind::<ResolveRequest>().await,
-        Module::Ingress => {
-            bridge.bind::<GetRuleRequest>().await?;
-            bridge.bind::<SetRuleRequest>().await
-        }
-        Module::Router => bridge.bind::<RouteRequest>().await,
-        Module::Sd => {
-            bridge.bind::<RegisterRequest>().await?;
-            bridge.bind::<RenewRequest>().await?;
-            bridge.bind::<DeregisterRequest>().await?;
-            bridge.bind::<GetServicesRequest>().await
-        }
-        Module::Recorder => bridge.bind::<WriteRequest>().await,
-        Module::Observer => bridge.bind::<ObserveRequest>().await,
-        Module::Rewriter => bridge.bind::<RewriteRequest>().await,
+        Module::Auther => vec![Function::of::<AuthenticationRequest>()],
+        Module::Admission => vec![Function::of::<AdmissionRequest>()],
+        Module::Bypass => vec![Function::of::<BypassRequest>()],
+        Module::Hop => vec![Function::of::<HopRequest>()],
+        Module::Limiter => vec![Function::of::<LimitRequest>()],
+        Module::Hosts => vec![Function::of::<LookupRequest>()],
+        Module::Resolver => vec![Function::of::<ResolveRequest>()],
+        Module::Ingress => vec![Function::of::<GetRuleRequest>(), Function::of::<SetRuleRequest>()],
+        Module::Router => vec![Function::of::<RouteRequest>()],
+        Module::Sd => vec![
+            Function::of::<RegisterRequest>(),
+            Function::of::<RenewRequest>(),
+            Function::of::<DeregisterRequest>(),
+            Function::of::<GetServicesRequest>(),
+        ],
+        Module::Recorder => vec![Function::of::<WriteRequest>()],
+        Module::Observer => vec![Function::of::<ObserveRequest>()],
+        Module::Rewriter => vec![Function::of::<RewriteRequest>()],
     }
 }
 

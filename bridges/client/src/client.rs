@@ -101,7 +101,7 @@ async fn policies(settings: PluginSettings, metrics: &Metrics) -> Result<Policie
     let labels = Labels::new(&name, module, backing.kind());
     let address = backing.to_string();
 
-    let backing = Backing::load(backing, &[module]).await.map_err(failed)?;
+    let backing = Backing::load(backing, module, || metrics.component(&labels)).await.map_err(failed)?;
     let beside = match shadow {
         Some(shadow) => {
             let plugin = Nested::load(shadow.plugin, metrics).await?;

@@ -13,6 +13,11 @@ pub use client::{Bare, LoadError, PluginClient, PluginSettings, ShadowSettings};
 pub use drawspan_bridge_grpc::GrpcSettings;
 pub use drawspan_bridge_http::HttpSettings;
 pub use drawspan_bridge_transport::{Target, TlsSettings};
-pub use drawspan_bridge_wasm::{Engine, EngineError, WasmSettings};
+pub use drawspan_bridge_wasm::{Engine, EngineError, Source, WasmSettings};
 pub use layer::CacheSettings;
 pub use metrics::Metrics;
+
+/// What a component may be granted: the parts of [`WasmSettings`].
+pub mod wasm {
+    pub use drawspan_bridge_wasm::{Addresses, HostName, HttpHost, Mount, RedisSettings, StoreSettings};
+}

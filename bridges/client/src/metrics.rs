@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use drawspan_bridge_wasm::Counters;
 use drawspan_wit::{ErrorKind, Module};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -27,6 +28,8 @@ struct Families {
     misses: Family<Labels, Counter>,
     fallbacks: Family<Labels, Counter>,
     shadows: Family<OutcomeLabels, Counter>,
+    repeats: Family<Labels, Counter>,
+    swaps: Family<OutcomeLabels, Counter>,
 }
 
 /// A plugin, as metrics and logs call it.
@@ -74,6 +77,8 @@ impl Metrics {
             misses: Family::default(),
             fallbacks: Family::default(),
             shadows: Family::default(),
+            repeats: Family::default(),
+            swaps: Family::default(),
         };
         registry.register("drawspan_plugin_calls", "Calls to plugins", families.calls.clone());
         registry.register("drawspan_plugin_errors", "Calls that got no answer", families.errors.clone());
@@ -87,6 +92,12 @@ impl Metrics {
         registry.register("drawspan_plugin_cache_misses", "Calls that no kept reply answers", families.misses.clone());
         registry.register("drawspan_plugin_fallbacks", "Calls handed to the fallback", families.fallbacks.clone());
         registry.register("drawspan_plugin_shadows", "Replies compared with the shadow's", families.shadows.clone());
+        registry.register(
+            "drawspan_plugin_repeats",
+            "Calls asked again on a fresh instance after a trap",
+            families.repeats.clone(),
+        );
+        registry.register("drawspan_plugin_swaps", "Changes of a component's file", families.swaps.clone());
         Self(Arc::new(families))
     }
 
@@ -118,15 +129,22 @@ impl Metrics {
 
     /// What a plugin with a `shadow` counts besides.
     pub(crate) fn shadow(&self, labels: &Labels) -> ShadowMetrics {
-        let outcome = |outcome| {
-            let labels = OutcomeLabels { plugin: labels.clone(), outcome };
-            self.0.shadows.get_or_create_owned(&labels)
-        };
+        let outcome = |outcome| self.0.shadows.get_or_create_owned(&OutcomeLabels { plugin: labels.clone(), outcome });
         ShadowMetrics {
             matches: outcome("match"),
             differences: outcome("difference"),
             errors: outcome("error"),
             dropped: outcome("dropped"),
+        }
+    }
+
+    /// What a plugin that is a component counts besides.
+    pub(crate) fn component(&self, labels: &Labels) -> Counters {
+        let swaps = |outcome| self.0.swaps.get_or_create_owned(&OutcomeLabels { plugin: labels.clone(), outcome });
+        Counters {
+            repeats: self.0.repeats.get_or_create_owned(labels),
+            swaps: swaps("done"),
+            refused: swaps("refused"),
         }
     }
 }

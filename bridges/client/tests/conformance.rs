@@ -1,21 +1,22 @@
-//! Whoever answers, the answer is the same: every call of the contract, asked directly and through both plugin servers.
+//! Whoever answers, the answer is the same: every call of the contract through a gRPC server, an HTTP server and a component,
+//! each as the gateway has it, with its policies; and every failure means the same.
 //!
 //! [`every_call`] is the table, one row per call. A call without a row fails the test: the WIT text says which calls there
-//! are.
+//! are. What a row is put through is in `conformance/bench.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test stops by panicking")]
 
-use std::any::Any;
-use std::collections::BTreeSet;
-use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+#[path = "conformance/bench.rs"]
+mod bench;
+#[path = "conformance/bytes.rs"]
+mod bytes;
+#[path = "conformance/served.rs"]
+mod served;
 
-use drawspan_bridge_grpc::{GrpcBridge, GrpcCall, GrpcSettings};
-use drawspan_bridge_http::{HttpBridge, HttpCall, HttpSettings};
-use drawspan_bridge_transport::Target;
-use drawspan_plugin_serve::{Options, Server};
-use drawspan_testkit::unused_addr;
+use std::collections::BTreeSet;
+
+use bench::{Bench, Said, same};
+use drawspan_wit::SOURCES;
 use drawspan_wit::admission::{AdmissionRequest, Verdict};
 use drawspan_wit::authenticator::{AuthenticationRequest, ClientCertificate, Identity};
 use drawspan_wit::bypass::{BypassRequest, Match};
@@ -30,16 +31,12 @@ use drawspan_wit::router::{Route, RouteRequest};
 use drawspan_wit::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest, Service};
 use drawspan_wit::traffic_limiter::{LimitRequest, LimitScope, Rates};
 use drawspan_wit::types::AddressFamily;
-use drawspan_wit::{Call, CallError, ErrorKind, Module, OnError, Plugin, SOURCES};
-use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use url::Url;
 
 #[tokio::test]
-async fn every_call_is_answered_the_same_over_every_transport() {
+async fn every_call_means_the_same_over_every_backing() {
     let mut bench = Bench::start().await;
     every_call(&mut bench).await;
-    assert_eq!(bench.checked, contract(), "each call of the contract has one row in the table");
+    assert_eq!(bench.checked(), &contract(), "each call of the contract has one row in the table");
 }
 
 /// The most that a signed number can say.
@@ -74,15 +71,7 @@ async fn every_call(bench: &mut Bench) {
     };
     bench.row(call, vec![same(Match::Matched), same(Match::Unmatched)]).await;
 
-    let call = HopRequest {
-        network: None,
-        target_address: Some("192.0.2.1:443".into()),
-        host: Some("example.org:443".into()),
-        path: None,
-        client_id: None,
-        source_address: Some("192.0.2.7:41806".into()),
-    };
-    bench.row(call, vec![same(None), same(Some(r#"{"name":"n0","addr":"192.0.2.1:8080"}"#.into()))]).await;
+    bench.row(hop_request(), vec![same(None), same(Some(r#"{"name":"n0","addr":"192.0.2.1:8080"}"#.into()))]).await;
 
     let call = LimitRequest {
         scope: LimitScope::Client,
@@ -148,16 +137,16 @@ async fn every_call(bench: &mut Bench) {
     bench.row(call, vec![same(None), same(Some(vec![0, 0xff])), empty]).await;
 }
 
-/// A plugin's reply, and what of it arrives.
-struct Said<R> {
-    said: R,
-    grpc: R,
-    http: R,
-}
-
-/// Arrives as it was said.
-fn same<R: Clone>(reply: R) -> Said<R> {
-    Said { said: reply.clone(), grpc: reply.clone(), http: reply }
+/// What a hop is asked.
+fn hop_request() -> HopRequest {
+    HopRequest {
+        network: None,
+        target_address: Some("192.0.2.1:443".into()),
+        host: Some("example.org:443".into()),
+        path: None,
+        client_id: None,
+        source_address: Some("192.0.2.7:41806".into()),
+    }
 }
 
 /// The functions of the contract, by interface. `lifecycle` isn't asked by modules.
@@ -176,141 +165,4 @@ fn contract() -> BTreeSet<(String, String)> {
         }
     }
     functions
-}
-
-/// Says what it was told to say, and remembers what it was asked.
-#[derive(Clone, Default)]
-struct Scripted(Arc<Script>);
-
-#[derive(Default)]
-struct Script {
-    says: Mutex<Option<Box<dyn Any + Send>>>,
-    asked: Mutex<Option<Box<dyn Any + Send>>>,
-}
-
-impl<C: Call> Plugin<C> for Scripted {
-    async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
-        *self.0.asked.lock().unwrap() = Some(Box::new((*call).clone()));
-        let says = self.0.says.lock().unwrap();
-        says.as_ref().and_then(|says| says.downcast_ref::<Result<C::Reply, CallError>>()).unwrap().clone()
-    }
-}
-
-impl Scripted {
-    fn say<C: Call>(&self, says: Result<C::Reply, CallError>) {
-        *self.0.says.lock().unwrap() = Some(Box::new(says));
-    }
-
-    /// What was asked last.
-    fn asked<C: Call>(&self) -> Option<C> {
-        self.0.asked.lock().unwrap().take().and_then(|call| call.downcast().ok()).map(|call| *call)
-    }
-}
-
-/// A scripted plugin, and both servers of it.
-struct Bench {
-    plugin: Scripted,
-    grpc: GrpcBridge,
-    http: Url,
-    nobody: u16,
-    checked: BTreeSet<(String, String)>,
-    _servers: DropGuard,
-}
-
-impl Bench {
-    async fn start() -> Self {
-        let plugin = Scripted::default();
-        let server = Server::new(plugin.clone(), Module::ALL, Options::default());
-        let [a, b] = [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
-        let (grpc, http) = (grpc(a.local_addr().unwrap().port()), url(b.local_addr().unwrap().port()));
-        let shutdown = CancellationToken::new();
-        tokio::spawn(Arc::clone(&server).serve_grpc(a, shutdown.clone()));
-        tokio::spawn(server.serve_http(b, shutdown.clone()));
-        let nobody = unused_addr().port();
-        Self { plugin, grpc, http, nobody, checked: BTreeSet::new(), _servers: shutdown.drop_guard() }
-    }
-
-    /// Asks `call` in every way, for each reply and each failure.
-    async fn row<C: GrpcCall + HttpCall + Debug>(&mut self, call: C, replies: Vec<Said<C::Reply>>)
-    where
-        C::Reply: Debug,
-    {
-        let name = (C::MODULE.interface().to_owned(), C::FUNCTION.to_owned());
-        let call = Arc::new(call);
-        let http = http(self.http.join(C::MODULE.as_str()).unwrap());
-
-        for Said { said, grpc, http: over_http } in replies {
-            self.plugin.say::<C>(Ok(said.clone()));
-            let answers = self.ask(&http, &call).await.map(Result::unwrap);
-            assert_eq!(answers, [said, grpc, over_http], "{name:?}");
-        }
-
-        // A plugin that can't be reached by a server that can: the server declines. Only `nobody` can't be reached.
-        for kind in ErrorKind::ALL.into_iter().filter(|kind| *kind != ErrorKind::Unavailable) {
-            self.plugin.say::<C>(Err(CallError::new(kind, "on purpose")));
-            let [direct, over_grpc, over_http] = self.ask(&http, &call).await;
-            // A server that has to answer for GOST's sake knows nothing of the operator's choice.
-            let chosen = |answers: bool, on_error| if answers { None } else { on_error };
-            for on_error in [None, Some(OnError::Deny), Some(OnError::Allow)] {
-                let directly = |answers| meaning(&*call, &direct, chosen(answers, on_error));
-                let answers = <C as GrpcCall>::failure_reply().is_some();
-                assert_eq!(meaning(&*call, &over_grpc, on_error), directly(answers), "{name:?} {kind:?} {on_error:?}");
-                let answers = <C as HttpCall>::failure_reply().is_some();
-                assert_eq!(meaning(&*call, &over_http, on_error), directly(answers), "{name:?} {kind:?} {on_error:?}");
-            }
-        }
-
-        for reply in [grpc(self.nobody).call(Arc::clone(&call)).await, self::http(url(self.nobody)).call(call).await] {
-            assert_eq!(reply.unwrap_err().kind(), ErrorKind::Unavailable, "{name:?}");
-        }
-        assert!(self.checked.insert(name.clone()), "{name:?} has two rows");
-    }
-
-    /// Directly, over gRPC, over HTTP: each time the plugin is asked the same.
-    async fn ask<C: GrpcCall + HttpCall + Debug>(
-        &self,
-        http: &HttpBridge,
-        call: &Arc<C>,
-    ) -> [Result<C::Reply, CallError>; 3] {
-        let direct = self.plugin.call(Arc::clone(call)).await;
-        assert_eq!(self.plugin.asked::<C>().as_ref(), Some(&**call), "directly");
-        let over_grpc = self.grpc.call(Arc::clone(call)).await;
-        assert_eq!(self.plugin.asked::<C>().as_ref(), Some(&**call), "gRPC");
-        let over_http = http.call(Arc::clone(call)).await;
-        assert_eq!(self.plugin.asked::<C>().as_ref(), Some(&**call), "HTTP");
-        [direct, over_grpc, over_http]
-    }
-}
-
-/// What a module makes of a reply.
-fn meaning<C: Call>(
-    call: &C,
-    reply: &Result<C::Reply, CallError>,
-    on_error: Option<OnError>,
-) -> Result<C::Reply, &'static str> {
-    match reply {
-        Ok(reply) => Ok(reply.clone()),
-        Err(error) => call.on_failure(on_error, error.kind()).ok_or("an error"),
-    }
-}
-
-fn grpc(port: u16) -> GrpcBridge {
-    GrpcBridge::new(GrpcSettings {
-        target: Target::Tcp("127.0.0.1".into(), port),
-        tls: None,
-        token: None,
-        timeout: Duration::from_secs(10),
-        connect_timeout: Duration::from_secs(5),
-        max_reply: 1 << 20,
-    })
-    .unwrap()
-}
-
-fn http(url: Url) -> HttpBridge {
-    let connect_timeout = Duration::from_secs(5);
-    HttpBridge::new(HttpSettings { url, tls: None, token: None, connect_timeout, max_reply: 1 << 20 }).unwrap()
-}
-
-fn url(port: u16) -> Url {
-    format!("http://127.0.0.1:{port}/").parse().unwrap()
 }

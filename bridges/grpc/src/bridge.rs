@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drawspan_bridge_transport::{Connector, Target, TlsError, TlsSettings};
-use drawspan_wit::{CallError, ErrorKind, Plugin, chain};
-use http::Uri;
+use drawspan_wit::{CallError, Plugin};
+use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::uri::PathAndQuery;
-use tonic::metadata::{AsciiMetadataValue, MetadataValue};
-use tonic::{Code, Request, Status};
-use tonic_prost::ProstCodec;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 
 use crate::GrpcCall;
 use crate::channel::Channel;
+use crate::message::{bad, check, frame, lost, receive, unframe};
 
 /// How to reach a gRPC plugin server.
 #[derive(Clone, Debug)]
@@ -46,8 +45,8 @@ pub enum GrpcError {
 pub struct GrpcBridge {
     channel: Channel,
     origin: Uri,
-    token: Option<AsciiMetadataValue>,
-    timeout: Duration,
+    /// Of every request.
+    headers: HeaderMap,
     max_reply: usize,
 }
 
@@ -58,20 +57,49 @@ impl GrpcBridge {
     /// When TLS can't be set up or the token can't be sent.
     pub fn new(settings: GrpcSettings) -> Result<Self, GrpcError> {
         let GrpcSettings { target, tls, token, timeout, connect_timeout, max_reply } = settings;
-        let token = token.map(|token| {
-            MetadataValue::try_from(token).map(|mut value| {
-                value.set_sensitive(true);
-                value
-            })
-        });
+        let mut headers = HeaderMap::new();
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("drawspan/", env!("CARGO_PKG_VERSION"))));
+        headers.insert("grpc-timeout", grpc_timeout(timeout));
+        if let Some(token) = token {
+            let visible = token.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+            let token = HeaderValue::from_str(&token).ok().filter(|_| visible);
+            let mut token = token.ok_or(GrpcError::Token)?;
+            // Kept out of what both ends remember of headers.
+            token.set_sensitive(true);
+            headers.insert("token", token);
+        }
         Ok(Self {
             channel: Channel::new(Connector::new(target.clone(), tls.as_ref(), b"h2", true, connect_timeout)?),
             origin: origin(&target, tls.as_ref()),
-            token: token.transpose().map_err(|_| GrpcError::Token)?,
-            timeout,
+            headers,
             max_reply,
         })
     }
+
+    fn request(&self, path: &'static str) -> Request<()> {
+        let mut uri = self.origin.clone().into_parts();
+        uri.path_and_query = Some(PathAndQuery::from_static(path));
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        // The origin with another path is a URI too.
+        *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+/// At most eight digits and a unit.
+fn grpc_timeout(timeout: Duration) -> HeaderValue {
+    const MOST: u128 = 99_999_999;
+    let (number, unit) = match (timeout.as_micros(), timeout.as_millis()) {
+        (micros, _) if micros <= MOST => (micros, 'u'),
+        (_, millis) if millis <= MOST => (millis, 'm'),
+        _ => (u128::from(timeout.as_secs()).min(MOST), 'S'),
+    };
+    // Digits and a letter are a header value.
+    HeaderValue::try_from(format!("{number}{unit}")).unwrap_or_else(|_| HeaderValue::from_static("10S"))
 }
 
 /// What becomes `:scheme` and `:authority`: `tls.serverName`, else the target.
@@ -91,36 +119,37 @@ fn origin(target: &Target, tls: Option<&TlsSettings>) -> Uri {
 
 impl<C: GrpcCall> Plugin<C> for GrpcBridge {
     async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
-        let channel = self.channel.ready().await?;
-        let mut request = Request::new(call.encode());
-        request.set_timeout(self.timeout);
-        if let Some(token) = &self.token {
-            request.metadata_mut().insert("token", token.clone());
+        let message = frame(&call.encode())?;
+        let mut sender = self.channel.ready().await?;
+        let (response, mut body) = sender.send_request(self.request(C::PATH), false).map_err(|e| lost(&e))?;
+        body.send_data(message, true).map_err(|e| lost(&e))?;
+        let (head, body) = response.await.map_err(|e| lost(&e))?.into_parts();
+        // Where there is no message, the status needs no trailers.
+        if head.headers.contains_key("grpc-status") {
+            check(&head.headers)?;
+            return Err(bad("the reply has no message"));
         }
-        let mut client =
-            tonic::client::Grpc::with_origin(channel, self.origin.clone()).max_decoding_message_size(self.max_reply);
-        client.ready().await.map_err(|error| lost(&error))?;
-        let codec = ProstCodec::<C::Request, C::Response>::default();
-        let reply = client.unary(request, PathAndQuery::from_static(C::PATH), codec).await.map_err(|s| failure(&s))?;
-        C::decode(reply.into_inner())
+        if head.status != StatusCode::OK {
+            return Err(bad(format!("the server answered HTTP status {}; is it a gRPC server?", head.status.as_u16())));
+        }
+        C::decode(unframe(receive(body, self.max_reply).await?)?)
     }
 }
 
-/// The connection broke under a call. Not `Unavailable`: the call itself may have brought the server down.
-fn lost(error: &(dyn std::error::Error + 'static)) -> CallError {
-    CallError::new(ErrorKind::BadReply, format!("connection lost: {}", chain(error)))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A status made here carries its source or one of tonic's own messages; any other came from the server.
-fn failure(status: &Status) -> CallError {
-    if let Some(source) = std::error::Error::source(status) {
-        return lost(source);
+    #[test]
+    fn a_timeout_has_at_most_eight_digits() {
+        for (timeout, header) in [
+            (Duration::from_millis(1), "1000u"),
+            (Duration::from_secs(10), "10000000u"),
+            (Duration::from_secs(100), "100000m"),
+            (Duration::from_secs(100_000), "100000S"),
+            (Duration::MAX, "99999999S"),
+        ] {
+            assert_eq!(grpc_timeout(timeout), header);
+        }
     }
-    let kind = match status.code() {
-        Code::DeadlineExceeded => ErrorKind::Deadline,
-        Code::OutOfRange if status.message().contains("decoded message length too large") => ErrorKind::BadReply,
-        _ => ErrorKind::Refused,
-    };
-    let message = if status.message().is_empty() { String::new() } else { format!(": {}", status.message()) };
-    CallError::new(kind, format!("the server answered {:?}{message}", status.code()))
 }

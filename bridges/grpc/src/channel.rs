@@ -1,30 +1,30 @@
 //! [`Channel`]: one HTTP/2 connection to a plugin server, made when first needed and again after it was lost.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use drawspan_bridge_transport::Connector;
 use drawspan_wit::{CallError, ErrorKind, chain};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use h2::client::{Builder, SendRequest};
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tonic::body::Body;
-use tower_service::Service;
 
 /// The pause after a first failed attempt to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause. GOST: goes up to 120 s, and a server that came back isn't seen for so long.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Bytes of replies that a server may send ahead, for one call and for all; what was read makes room for more.
+const CALL_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Bytes of headers that a reply may have.
+const MAX_HEADERS: u32 = 16 << 10;
+
 pub(crate) struct Channel {
     connector: Connector,
     /// Read on every call; written by whoever holds `attempts`.
-    current: RwLock<Option<SendRequest<Body>>>,
+    current: RwLock<Option<SendRequest<Bytes>>>,
     /// Held while connecting, so that concurrent calls wait for one attempt.
     attempts: Mutex<Option<Failure>>,
 }
@@ -42,13 +42,13 @@ impl Channel {
     }
 
     /// The connection, or a new one.
-    pub(crate) async fn ready(&self) -> Result<Ready, CallError> {
-        if let Some(ready) = self.connected() {
-            return Ok(ready);
+    pub(crate) async fn ready(&self) -> Result<SendRequest<Bytes>, CallError> {
+        if let Some(sender) = self.connected().await {
+            return Ok(sender);
         }
         let mut failure = self.attempts.lock().await;
-        if let Some(ready) = self.connected() {
-            return Ok(ready);
+        if let Some(sender) = self.connected().await {
+            return Ok(sender);
         }
         if let Some(failure) = &*failure
             && Instant::now() < failure.retry_at
@@ -59,7 +59,7 @@ impl Channel {
             Ok(sender) => {
                 *failure = None;
                 *self.current.write() = Some(sender.clone());
-                Ok(Ready(sender))
+                Ok(sender)
             }
             Err(reason) => {
                 let pause = failure.as_ref().map_or(FIRST_PAUSE, |last| (last.pause * 8 / 5).min(LONGEST_PAUSE));
@@ -69,37 +69,24 @@ impl Channel {
         }
     }
 
-    fn connected(&self) -> Option<Ready> {
-        self.current.read().as_ref().filter(|sender| !sender.is_closed()).cloned().map(Ready)
+    /// The connection, unless it was lost or its server said goodbye. Doesn't wait: a clone has sent nothing yet.
+    async fn connected(&self) -> Option<SendRequest<Bytes>> {
+        let sender = self.current.read().clone()?;
+        sender.ready().await.ok()
     }
 
-    async fn connect(&self) -> Result<SendRequest<Body>, String> {
+    async fn connect(&self) -> Result<SendRequest<Bytes>, String> {
         let stream = self.connector.connect().await.map_err(|error| error.to_string())?;
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .handshake(stream)
+        let (sender, connection) = Builder::new()
+            .enable_push(false)
+            .initial_window_size(CALL_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(MAX_HEADERS)
+            .handshake(stream.into_tokio())
             .await
             .map_err(|error| chain(&error))?;
-        // Ends by itself when the last sender is dropped or the connection is lost.
+        // Ends by itself when the last sender is dropped or the connection is lost; the calls under way say how.
         tokio::spawn(connection);
         Ok(sender)
-    }
-}
-
-/// A connection to send one request on, as tonic's client wants it.
-#[derive(Clone)]
-pub(crate) struct Ready(SendRequest<Body>);
-
-impl Service<http::Request<Body>> for Ready {
-    type Response = http::Response<Incoming>;
-    type Error = hyper::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, hyper::Error>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        Box::pin(self.0.send_request(request))
     }
 }

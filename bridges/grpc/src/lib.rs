@@ -5,6 +5,7 @@
 
 mod bridge;
 mod channel;
+mod message;
 mod wire;
 
 pub use bridge::{GrpcBridge, GrpcError, GrpcSettings};

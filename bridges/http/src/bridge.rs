@@ -4,11 +4,9 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use drawspan_bridge_gost::unusable;
-use drawspan_bridge_transport::{Connector, Target, TlsError, TlsSettings};
+use drawspan_bridge_transport::{Connector, TlsError, TlsSettings, basic, redacted, target};
 use drawspan_wit::{CallError, ErrorKind, Plugin, chain};
 use flate2::read::GzDecoder;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
@@ -17,8 +15,8 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use url::{Host, Position, Url};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::{Position, Url};
 
 use crate::{HttpCall, Payload};
 
@@ -41,13 +39,7 @@ impl HttpSettings {
     /// The URL as logs show it: without credentials and query, which may hold secrets.
     #[must_use]
     pub fn redacted_url(&self) -> String {
-        let mut url = self.url.clone();
-        url.set_query(None);
-        url.set_fragment(None);
-        // These fail for URLs without a host only, which have no credentials.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        url.into()
+        redacted(&self.url)
     }
 }
 
@@ -82,12 +74,7 @@ impl HttpBridge {
     pub fn new(settings: HttpSettings) -> Result<Self, HttpError> {
         let invalid = || HttpError::Url(settings.redacted_url());
         let HttpSettings { url, tls, token, connect_timeout, max_reply } = &settings;
-        let host = match url.host().ok_or_else(invalid)? {
-            Host::Domain(name) => name.to_owned(),
-            Host::Ipv4(ip) => ip.to_string(),
-            Host::Ipv6(ip) => ip.to_string(),
-        };
-        let target = Target::Tcp(host, url.port_or_known_default().ok_or_else(invalid)?);
+        let target = target(url).ok_or_else(invalid)?;
         let verified = TlsSettings { secure: true, ..TlsSettings::default() };
         let tls = (url.scheme() == "https").then_some(tls.as_ref().unwrap_or(&verified));
         let connector = Connector::new(target, tls, b"http/1.1", false, *connect_timeout)?;
@@ -139,17 +126,11 @@ impl HttpBridge {
 }
 
 fn authorization(url: &Url, token: Option<&str>) -> Result<Option<HeaderValue>, HttpError> {
-    let text = if !url.username().is_empty() || url.password().is_some() {
-        let mut plain: Vec<u8> = percent_decode_str(url.username()).collect();
-        plain.push(b':');
-        plain.extend(percent_decode_str(url.password().unwrap_or_default()));
-        format!("Basic {}", BASE64_STANDARD.encode(plain))
-    } else if let Some(token) = token {
-        format!("Bearer {token}")
-    } else {
-        return Ok(None);
-    };
-    let mut value = HeaderValue::try_from(text).map_err(|_| HttpError::Token)?;
+    if let Some(value) = basic(url) {
+        return Ok(Some(value));
+    }
+    let Some(token) = token else { return Ok(None) };
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| HttpError::Token)?;
     value.set_sensitive(true);
     Ok(Some(value))
 }

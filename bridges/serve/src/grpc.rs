@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use drawspan_bridge_grpc::GrpcCall;
-use drawspan_wit::{CallError, ErrorKind, Plugin};
+use drawspan_wit::{CallError, ErrorKind, Plugin, Refusal};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use prost::Message;
-use tokio::time::timeout;
 use tonic::{Code, Status};
-use tracing::warn;
 
+use crate::body::BodyError;
 use crate::{AnyPlugin, Body, Server};
 
 /// Whether the message is compressed, and its length.
@@ -47,18 +46,12 @@ impl<P: AnyPlugin> Server<P> {
 
     /// The one message of a body.
     async fn message(&self, body: Incoming) -> Result<Bytes, Status> {
-        let body = Limited::new(body, self.options.max_request.saturating_add(PREFIX)).collect();
-        let body = timeout(self.options.read_timeout, body)
-            .await
-            .map_err(|_| Status::deadline_exceeded("the request was not sent in time"))?
-            .map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    Status::resource_exhausted(format!("a request has {} bytes at most", self.options.max_request))
-                } else {
-                    Status::cancelled("the request was cut off")
-                }
-            })?;
-        let mut body = body.to_bytes();
+        let limit = self.options.max_request;
+        let mut body = self.read(body, limit.saturating_add(PREFIX)).await.map_err(|error| match error {
+            BodyError::TooLarge => Status::resource_exhausted(format!("a request has {limit} bytes at most")),
+            BodyError::CutOff => Status::cancelled("the request was cut off"),
+            BodyError::Late => Status::deadline_exceeded("the request was not sent in time"),
+        })?;
         let (Ok(compressed), Ok(length)) = (body.try_get_u8(), body.try_get_u32()) else {
             return Err(Status::invalid_argument("the request has no message"));
         };
@@ -79,16 +72,17 @@ pub(crate) async fn call<C: GrpcCall, P: Plugin<C>>(plugin: &P, message: Bytes) 
     let request = C::decode_request(request).map_err(Status::invalid_argument)?;
     match plugin.call(Arc::new(request)).await {
         Ok(reply) => Ok(C::encode_reply(reply).encode_to_vec()),
-        Err(error) => {
-            warn!(module = C::MODULE.as_str(), function = C::FUNCTION, kind = error.kind().as_str(), "{error}");
-            C::failure_reply().map(|reply| reply.encode_to_vec()).ok_or_else(|| status(&error))
-        }
+        Err(error) => C::failure_reply().map(|reply| reply.encode_to_vec()).ok_or_else(|| status(&error)),
     }
 }
 
 fn status(error: &CallError) -> Status {
     let code = match error.kind() {
-        ErrorKind::Refused => Code::Unknown,
+        ErrorKind::Refused => match error.refusal() {
+            Some(Refusal::InvalidRequest) => Code::InvalidArgument,
+            Some(Refusal::Unavailable) => Code::Unavailable,
+            Some(Refusal::Failed) | None => Code::Unknown,
+        },
         ErrorKind::Unavailable => Code::Unavailable,
         ErrorKind::Deadline => Code::DeadlineExceeded,
         ErrorKind::Overloaded => Code::ResourceExhausted,

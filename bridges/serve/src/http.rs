@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use drawspan_bridge_http::HttpCall;
-use drawspan_wit::{CallError, ErrorKind, Module, Plugin};
+use drawspan_wit::{CallError, ErrorKind, Module, Plugin, Refusal};
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
-use tokio::time::timeout;
-use tracing::warn;
+use http_body_util::{BodyExt, Full};
 use url::form_urlencoded;
 
+use crate::body::BodyError;
 use crate::routes::Parameters;
 use crate::{AnyPlugin, Body, Server};
 
 impl<P: AnyPlugin> Server<P> {
-    pub(crate) async fn http(&self, request: Request<Incoming>) -> Response<Body> {
+    /// Answers one request, whoever accepted its connection; [`Server::serve_http`] answers with this. Dropping the future ends
+    /// the call.
+    pub async fn http<B: hyper::body::Body<Data = Bytes>>(&self, request: Request<B>) -> Response<Body> {
         let (head, body) = request.into_parts();
         if !self.admits(bearer(&head)) {
             let response = error(StatusCode::UNAUTHORIZED, "the token is missing or wrong");
@@ -38,32 +38,23 @@ impl<P: AnyPlugin> Server<P> {
         };
         let query = head.uri.query().unwrap_or_default();
         let parameters = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        match self.body(body).await {
-            Ok(body) => {
-                let (status, body) = (route.http)(&self.plugin, body, parameters).await;
-                json(status, body)
+        let limit = self.options.max_request;
+        let body = match self.read(body, limit).await {
+            Ok(body) => body,
+            Err(BodyError::TooLarge) => {
+                return error(StatusCode::PAYLOAD_TOO_LARGE, &format!("a request has {limit} bytes at most"));
             }
-            Err(response) => response,
-        }
+            Err(BodyError::CutOff) => return error(StatusCode::BAD_REQUEST, "the request was cut off"),
+            Err(BodyError::Late) => return error(StatusCode::REQUEST_TIMEOUT, "the request was not sent in time"),
+        };
+        let (status, body) = (route.http)(&self.plugin, body, parameters).await;
+        json(status, body)
     }
 
     /// What is asked at a path: the module of its name, or the only one that there is.
     fn module(&self, path: &str) -> Option<Module> {
         let named = self.modules.iter().find(|module| module.as_str() == path.trim_matches('/'));
         named.or_else(|| self.modules.iter().next().filter(|_| self.modules.len() == 1)).copied()
-    }
-
-    async fn body(&self, body: Incoming) -> Result<Bytes, Response<Body>> {
-        let body = Limited::new(body, self.options.max_request).collect();
-        match timeout(self.options.read_timeout, body).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(reason)) if reason.is::<LengthLimitError>() => {
-                let reason = format!("a request has {} bytes at most", self.options.max_request);
-                Err(error(StatusCode::PAYLOAD_TOO_LARGE, &reason))
-            }
-            Ok(Err(_)) => Err(error(StatusCode::BAD_REQUEST, "the request was cut off")),
-            Err(_) => Err(error(StatusCode::REQUEST_TIMEOUT, "the request was not sent in time")),
-        }
     }
 }
 
@@ -85,19 +76,21 @@ pub(crate) async fn call<C: HttpCall, P: Plugin<C>>(
     };
     match plugin.call(Arc::new(request)).await {
         Ok(reply) => C::encode_reply(reply),
-        Err(error) => {
-            warn!(module = C::MODULE.as_str(), function = C::FUNCTION, kind = error.kind().as_str(), "{error}");
-            match C::failure_reply() {
-                Some(body) => (StatusCode::OK, body),
-                None => (status(&error), explain(&error.to_string())),
-            }
-        }
+        Err(error) => match C::failure_reply() {
+            Some(body) => (StatusCode::OK, body),
+            None => (status(&error), explain(&error.to_string())),
+        },
     }
 }
 
 fn status(error: &CallError) -> StatusCode {
     match error.kind() {
-        ErrorKind::Refused | ErrorKind::Trapped | ErrorKind::BadReply => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::Refused => match error.refusal() {
+            Some(Refusal::InvalidRequest) => StatusCode::BAD_REQUEST,
+            Some(Refusal::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+            Some(Refusal::Failed) | None => StatusCode::INTERNAL_SERVER_ERROR,
+        },
+        ErrorKind::Trapped | ErrorKind::BadReply => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorKind::Unavailable | ErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Deadline => StatusCode::GATEWAY_TIMEOUT,
     }

@@ -1,8 +1,11 @@
 //! Makes a plugin a gRPC and an HTTP plugin server, as an unmodified GOST asks them.
 //!
+//! Failures are told to the caller by status and counted and logged by nobody here: that is the plugin's policies' work.
+//!
 //! [`Server`] has a plugin that answers all calls and a list of the modules that it really has. Calls are written once, in
 //! `routes.rs`; what they look like on the wire is in the bridges' cells.
 
+mod body;
 mod connection;
 mod grpc;
 mod http;
@@ -78,4 +81,4 @@ impl<P: AnyPlugin> Server<P> {
 }
 
 /// A reply's body.
-type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
+pub type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;

@@ -17,7 +17,7 @@ use drawspan_wit::bypass::{BypassRequest, Match};
 use drawspan_wit::hop::HopRequest;
 use drawspan_wit::recorder::WriteRequest;
 use drawspan_wit::rewriter::RewriteRequest;
-use drawspan_wit::{Call, CallError, ErrorKind, Module, Plugin};
+use drawspan_wit::{Call, CallError, ErrorKind, Module, Plugin, Refusal};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -29,7 +29,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Answers `authenticate` with the user's name; fails all else in the way that it was told.
-struct Scripted(ErrorKind);
+struct Scripted(CallError);
+
+impl Scripted {
+    fn failing() -> Self {
+        Self(CallError::new(ErrorKind::Refused, "on purpose"))
+    }
+}
 
 impl<C: Call> Plugin<C> for Scripted {
     async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
@@ -39,7 +45,7 @@ impl<C: Call> Plugin<C> for Scripted {
             let reply: Box<dyn std::any::Any> = Box::new(identity);
             return Ok(*reply.downcast::<C::Reply>().unwrap());
         }
-        Err(CallError::new(self.0, "on purpose"))
+        Err(self.0.clone())
     }
 }
 
@@ -65,7 +71,7 @@ impl Served {
     }
 
     async fn all(options: Options) -> Self {
-        Self::start(Scripted(ErrorKind::Refused), &Module::ALL, options).await
+        Self::start(Scripted::failing(), &Module::ALL, options).await
     }
 
     fn grpc_bridge(&self, token: Option<&str>, tls: Option<TlsSettings>) -> GrpcBridge {
@@ -180,7 +186,7 @@ async fn both_speak_tls() {
 
 #[tokio::test]
 async fn modules_that_a_plugin_lacks_are_not_there() {
-    let served = Served::start(Scripted(ErrorKind::Refused), &[Module::Auther, Module::Sd], Options::default()).await;
+    let served = Served::start(Scripted::failing(), &[Module::Auther, Module::Sd], Options::default()).await;
     let write = Arc::new(WriteRequest { data: b"d".into(), metadata: None });
     let error = served.grpc_bridge(None, None).call(Arc::clone(&write)).await.unwrap_err();
     assert_eq!(error.to_string(), "the server answered Unimplemented: this plugin has no such method");
@@ -195,7 +201,7 @@ async fn modules_that_a_plugin_lacks_are_not_there() {
 
 #[tokio::test]
 async fn the_only_module_is_at_every_path() {
-    let served = Served::start(Scripted(ErrorKind::Refused), &[Module::Auther], Options::default()).await;
+    let served = Served::start(Scripted::failing(), &[Module::Auther], Options::default()).await;
     for path in ["/", "/auth", "/auther", "/auther/", "/x?y"] {
         let request = Request::post(path).body(Full::new(Bytes::from_static(b"{\"username\":\"bob\"}"))).unwrap();
         let reply = http(served.http, request).await;
@@ -275,15 +281,20 @@ async fn nonsense_over_grpc_is_told_so() {
 
 #[tokio::test]
 async fn failures_are_told_by_kind() {
-    for (kind, code, status) in [
-        (ErrorKind::Refused, "Unknown", "500 Internal Server Error"),
-        (ErrorKind::Trapped, "Internal", "500 Internal Server Error"),
-        (ErrorKind::BadReply, "Internal", "500 Internal Server Error"),
-        (ErrorKind::Unavailable, "Unavailable", "503 Service Unavailable"),
-        (ErrorKind::Overloaded, "ResourceExhausted", "503 Service Unavailable"),
-        (ErrorKind::Deadline, "DeadlineExceeded", "504 Gateway Timeout"),
+    let refused = |refusal| CallError::refused(refusal, "on purpose");
+    let failed = |kind| CallError::new(kind, "on purpose");
+    for (error, code, status) in [
+        (refused(Refusal::InvalidRequest), "InvalidArgument", "400 Bad Request"),
+        (refused(Refusal::Unavailable), "Unavailable", "503 Service Unavailable"),
+        (refused(Refusal::Failed), "Unknown", "500 Internal Server Error"),
+        (failed(ErrorKind::Refused), "Unknown", "500 Internal Server Error"),
+        (failed(ErrorKind::Trapped), "Internal", "500 Internal Server Error"),
+        (failed(ErrorKind::BadReply), "Internal", "500 Internal Server Error"),
+        (failed(ErrorKind::Unavailable), "Unavailable", "503 Service Unavailable"),
+        (failed(ErrorKind::Overloaded), "ResourceExhausted", "503 Service Unavailable"),
+        (failed(ErrorKind::Deadline), "DeadlineExceeded", "504 Gateway Timeout"),
     ] {
-        let served = Served::start(Scripted(kind), &Module::ALL, Options::default()).await;
+        let served = Served::start(Scripted(error), &Module::ALL, Options::default()).await;
         let hop = Arc::new(HopRequest {
             network: None,
             target_address: None,
@@ -294,6 +305,8 @@ async fn failures_are_told_by_kind() {
         });
         let error = served.grpc_bridge(None, None).call(Arc::clone(&hop)).await.unwrap_err();
         assert_eq!(error.to_string(), format!("the server answered {code}: on purpose"));
+        // A plugin behind a server must not pass for a server that can't be reached, which may open a door.
+        assert_ne!(error.kind(), ErrorKind::Unavailable);
         let error = served.http_bridge(Module::Hop, None, None).call(hop).await.unwrap_err();
         assert_eq!(error.to_string(), format!("the server answered {status}"));
         served.end().await;

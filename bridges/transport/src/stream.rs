@@ -1,4 +1,4 @@
-//! [`Stream`]: a connection of whatever kind, in hyper's terms.
+//! [`Stream`]: a connection of whatever kind, in hyper's terms or tokio's.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,15 +8,22 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+/// What a [`Stream`] is made of.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection to a plugin server.
 pub struct Stream(TokioIo<Box<dyn Io>>);
 
 impl Stream {
-    pub(crate) fn new(io: impl Io + 'static) -> Self {
+    /// Wraps a connection.
+    pub fn new(io: impl Io + 'static) -> Self {
         Self(TokioIo::new(Box::new(io)))
+    }
+
+    /// The same in tokio's terms.
+    pub fn into_tokio(self) -> impl AsyncRead + AsyncWrite + Send + Unpin {
+        self.0.into_inner()
     }
 }
 

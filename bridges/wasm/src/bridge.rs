@@ -1,29 +1,35 @@
 //! [`WasmBridge`]: one plugin, in its sandbox.
 
-use std::any::TypeId;
+use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drawspan_wit::lifecycle::InitRequest;
+use arc_swap::ArcSwap;
+use drawspan_bridge_transport::{TlsSettings, redacted};
 use drawspan_wit::{Call, CallError, ErrorKind, Plugin};
-use tokio::time::timeout;
-use wasmtime::component::ComponentExportIndex;
+use prometheus_client::metrics::counter::Counter;
+use url::Url;
 
-use crate::component::{Loaded, one_line};
-use crate::host::Grants;
-use crate::instance::{Instance, Template};
-use crate::pool::{Lease, Pool};
-use crate::{Engine, LoadError};
+use crate::edition::{Edition, Plan};
+use crate::fetch::fetch;
+use crate::host::{Grants, Mount};
+use crate::http::HttpHost;
+use crate::keyvalue::StoreSettings;
+use crate::slow::AbortOnDrop;
+use crate::sockets::Addresses;
+use crate::watch::watch;
+use crate::{Engine, Function, LoadError};
 
 /// What an operator writes about a component (the `plugin:` block).
 #[derive(Clone)]
 pub struct WasmSettings {
     /// The entry's name in the config; told to `lifecycle.init` and put before the component's log lines.
     pub name: Arc<str>,
-    /// The component's file.
-    pub path: PathBuf,
-    /// The file's SHA-256; anything else is refused.
+    /// Where the component is.
+    pub source: Source,
+    /// The component's SHA-256; anything else is refused. One that is fetched must have it.
     pub sha256: Option<[u8; 32]>,
     /// The most instances at a time, at least 1.
     pub instances: usize,
@@ -37,155 +43,150 @@ pub struct WasmSettings {
     pub config: Vec<(String, String)>,
     /// The environment. May hold secrets.
     pub env: Vec<(String, String)>,
-    /// The stores of `wasi:keyvalue`, by name, with the most bytes that each may hold. They are private to this plugin, shared
-    /// by its instances, and gone with it.
-    pub keyvalue: Vec<(String, usize)>,
+    /// The folders that it sees.
+    pub mounts: Vec<Mount>,
+    /// The addresses that it may connect to.
+    pub connect: Vec<Addresses>,
+    /// The hosts that it may send HTTP requests to; without any, `wasi:http` isn't there.
+    pub http_hosts: Vec<HttpHost>,
+    /// The stores of `wasi:keyvalue`, by name; without any, `wasi:keyvalue` isn't there.
+    pub keyvalue: Vec<(String, StoreSettings)>,
+    /// The lines that are kept of what it logs, per second.
+    pub log: NonZeroU32,
+    /// How long an HTTP request or an operation on a store may take. Whatever a call waits for ends with the call; this is
+    /// for what a component leaves running behind it.
+    pub timeout: Duration,
     /// The largest reply, in bytes. What the component passes to the gateway at once is bounded by it too.
     pub max_reply: usize,
     /// How long starting an instance may take at load.
     pub start_timeout: Duration,
 }
 
+impl WasmSettings {
+    /// A component that is granted nothing, with the defaults of the config.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, source: impl Into<Source>) -> Self {
+        Self {
+            name: name.into(),
+            source: source.into(),
+            sha256: None,
+            instances: 8,
+            min_instances: 1,
+            max_calls: 0,
+            memory: 64 << 20,
+            config: Vec::new(),
+            env: Vec::new(),
+            mounts: Vec::new(),
+            connect: Vec::new(),
+            http_hosts: Vec::new(),
+            keyvalue: Vec::new(),
+            log: const { NonZeroU32::new(100).unwrap() },
+            timeout: Duration::from_secs(10),
+            max_reply: 4 << 20,
+            start_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Where a component is.
+#[derive(Clone)]
+pub enum Source {
+    /// A file, which is watched.
+    File(PathBuf),
+    /// An `https` URL. It is fetched once and kept in the cache.
+    Https(Url),
+}
+
+impl<P: Into<PathBuf>> From<P> for Source {
+    fn from(path: P) -> Self {
+        Self::File(path.into())
+    }
+}
+
+/// As logs show it: without credentials.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Https(url) => f.write_str(&redacted(url)),
+        }
+    }
+}
+
+/// What happened to a plugin besides its calls. Cheap to clone; clones count together.
+#[derive(Clone, Default)]
+pub struct Counters {
+    /// Calls that trapped and were asked again on a fresh instance.
+    pub repeats: Counter,
+    /// Newer files that took over.
+    pub swaps: Counter,
+    /// Newer files that could not be used.
+    pub refused: Counter,
+}
+
 /// Answers calls by asking a component, in one of a pool of instances.
 ///
 /// A call runs on its caller's thread for a millisecond or two, and then on threads of low priority. Dropping the call stops
-/// the guest at its next yield, within a tick.
+/// the guest at its next yield, within a tick. A question without side effects that traps is asked once more, on a fresh
+/// instance.
+///
+/// The component's file is watched: when it changes, what it is then takes over if it can serve. Dropping the bridge ends that.
 pub struct WasmBridge {
     shared: Arc<Shared>,
-    start_timeout: Duration,
-    /// The functions that this plugin is asked; there are one to four.
-    functions: Vec<(TypeId, ComponentExportIndex)>,
+    _watch: Option<AbortOnDrop<()>>,
 }
 
-struct Shared {
-    template: Template,
-    pool: Pool,
-    min_instances: usize,
+pub(crate) struct Shared {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) current: ArcSwap<Edition>,
 }
 
 impl WasmBridge {
-    /// Reads, checks and compiles the component, away from the threads that serve connections. Takes seconds for a large one
-    /// that isn't in the cache.
+    /// Makes ready to answer the calls of `functions`: reads, checks and compiles the component, away from the threads that
+    /// serve connections, starts an instance (with `lifecycle.init`), compares the types, and keeps `min_instances` warm. Takes
+    /// seconds for a large component that isn't in the cache. Must run in a tokio runtime.
     ///
     /// # Errors
-    /// When the file isn't a component that can run here.
-    pub async fn load(engine: &Engine, settings: WasmSettings) -> Result<Self, LoadError> {
+    /// When the file isn't a component that can run here, doesn't export one of `functions`, or an instance doesn't start.
+    pub async fn load(
+        engine: &Engine,
+        settings: WasmSettings,
+        functions: Vec<Function>,
+        counters: Counters,
+    ) -> Result<Self, LoadError> {
         let grants = Arc::new(Grants::new(&settings));
-        let WasmSettings {
-            name,
-            path,
-            sha256,
-            instances,
-            min_instances,
-            max_calls,
-            config,
-            keyvalue,
-            max_reply,
-            start_timeout,
-            ..
-        } = settings;
-        let loaded = {
-            let engine = engine.clone();
-            tokio::task::spawn_blocking(move || Loaded::read(&engine, &path, sha256, !keyvalue.is_empty()))
-                .await
-                .unwrap_or_else(|error| Err(LoadError::Invalid(error.to_string())))?
+        let (path, may_change) = match &settings.source {
+            Source::File(path) => (path.clone(), true),
+            Source::Https(url) => (
+                fetch(engine, url, settings.sha256, &TlsSettings { secure: true, ..TlsSettings::default() }).await?,
+                false,
+            ),
         };
-        let init = loaded.init().map(|index| (index, InitRequest { name: name.to_string(), config }));
-        let template = Template { engine: engine.clone(), loaded, grants, init, max_reply };
-        let shared = Arc::new(Shared { template, pool: Pool::new(instances, max_calls), min_instances });
-        Ok(Self { shared, start_timeout, functions: Vec::new() })
-    }
-
-    /// Makes ready to answer `C`: finds the function, starts an instance (with `lifecycle.init`), compares the types, and
-    /// keeps `min_instances` warm.
-    ///
-    /// # Errors
-    /// When the component doesn't export it, or an instance doesn't start.
-    pub async fn bind<C: Call>(&mut self) -> Result<(), LoadError> {
-        let interface = C::MODULE.interface();
-        let loaded = &self.shared.template.loaded;
-        let parent = loaded.interface(C::MODULE)?;
-        let missing = || LoadError::Shape { interface, reason: format!("it has no function `{}`", C::FUNCTION) };
-        let index = loaded.component.get_export_index(Some(&parent), C::FUNCTION).ok_or_else(missing)?;
-
-        let shared = Arc::clone(&self.shared);
-        let started = self.shared.template.engine.slow().run(async move {
-            let mut lease = shared.pool.take().await.map_err(|error| LoadError::Start(error.to_string()))?;
-            let mut instance = match lease.instance.take() {
-                Some(instance) => instance,
-                None => Instance::start(&shared.template).await.map_err(|error| LoadError::Start(error.to_string()))?,
-            };
-            instance.bind::<C>(index).map_err(|error| LoadError::Shape { interface, reason: one_line(&error) })?;
-            lease.instance = Some(instance);
-            shared.pool.give_back(lease);
-            let filled = shared.pool.fill(&shared.template, shared.min_instances).await;
-            filled.map_err(|error| LoadError::Start(error.to_string()))
-        });
-        match timeout(self.start_timeout, started).await {
-            Ok(Ok(result)) => result?,
-            Ok(Err(error)) => return Err(LoadError::Start(error.to_string())),
-            Err(_) => return Err(LoadError::Start(format!("it was not ready within {:?}", self.start_timeout))),
-        }
-        self.functions.push((TypeId::of::<C>(), index));
-        Ok(())
+        let plan = Arc::new(Plan { engine: engine.clone(), settings, path, grants, functions, counters });
+        let current = ArcSwap::new(Edition::start(&plan, plan.read().await?, false).await?);
+        let shared = Arc::new(Shared { plan, current });
+        let watch = may_change.then(|| engine.slow().spawn(watch(Arc::clone(&shared)))).flatten();
+        Ok(Self { shared, _watch: watch.map(AbortOnDrop) })
     }
 }
 
 impl<C: Call> Plugin<C> for WasmBridge {
     async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
-        let id = TypeId::of::<C>();
-        let function = self.functions.iter().find(|(of, _)| *of == id).map(|(_, index)| *index);
-        let index =
-            function.ok_or_else(|| CallError::new(ErrorKind::BadReply, format!("{} is not bound", C::FUNCTION)))?;
-        let lease = self.shared.pool.take().await?;
-        let work = serve(Arc::clone(&self.shared), lease, index, call);
-        let (lease, result) = self
-            .shared
-            .template
-            .engine
-            .slow()
-            .run(work)
+        let edition = self.shared.current.load_full();
+        let index = edition.function::<C>()?;
+        let lease = edition.pool.take().await?;
+        let slow = self.shared.plan.engine.slow();
+        let (lease, result) = slow
+            .run(Arc::clone(&edition).serve(lease, index, call))
             .await
             .map_err(|error| CallError::new(ErrorKind::Trapped, format!("the host failed: {error}")))?;
-        if lease.instance.is_none() {
-            self.replenish();
-        }
-        self.shared.pool.give_back(lease);
-        result
-    }
-}
-
-/// One call on the leased instance, which stays in the lease if it is fit for another.
-async fn serve<C: Call>(
-    shared: Arc<Shared>,
-    mut lease: Lease,
-    index: ComponentExportIndex,
-    call: Arc<C>,
-) -> (Lease, Result<C::Reply, CallError>) {
-    let instance = match lease.instance.take() {
-        Some(instance) => Ok(instance),
-        None => Instance::start(&shared.template).await,
-    };
-    let result = match instance {
-        Err(error) => Err(error),
-        Ok(mut instance) => {
-            let result = instance.call(&shared.template, index, call).await;
-            if result.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::Refused) {
-                lease.instance = Some(instance);
-            }
-            result
-        }
-    };
-    (lease, result)
-}
-
-impl WasmBridge {
-    /// Replaces an instance that died, so that the next call needn't wait for it.
-    fn replenish(&self) {
-        let shared = Arc::clone(&self.shared);
-        self.shared.template.engine.slow().spawn(async move {
+        let is_lost = lease.instance.is_none();
+        edition.pool.give_back(lease);
+        // Not after one that served its `maxCalls`: with `instance: fresh` the two threads would only be in each other's way.
+        if is_lost {
             // An instance that can't be started is the next call's error.
-            drop(shared.pool.fill(&shared.template, shared.min_instances).await);
-        });
+            slow.spawn(async move { edition.fill().await.is_ok() });
+        }
+        result
     }
 }

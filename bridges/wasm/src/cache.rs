@@ -1,4 +1,4 @@
-//! [`Cache`]: compiled components on disk.
+//! [`Cache`]: compiled components on disk, and those that were fetched.
 //!
 //! What is loaded from here is native code that runs in our process. So the folder must belong to our user and be closed
 //! to everyone else, is never followed through a symbolic link, and each artefact is checked against its digest before it
@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use crate::component::hex;
 
 const DIGEST: usize = 32;
 
@@ -54,23 +56,32 @@ impl Cache {
 
     /// Keeps `component`. What fails is logged: it costs time at the next start, nothing more.
     pub(crate) fn put(&self, component: &Component, source: &str) {
-        let result = component.serialize().map_err(|error| io::Error::other(error.to_string())).and_then(|artefact| {
-            let path = self.path(source);
-            let unique = format!("{}.{:?}.tmp", std::process::id(), std::thread::current().id());
-            let temporary = path.with_extension(unique);
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-            file.write_all(&Sha256::digest(&artefact))?;
-            file.write_all(&artefact)?;
-            fs::rename(&temporary, &path).inspect_err(|_| drop(fs::remove_file(&temporary)))
-        });
+        let artefact = component.serialize().map_err(|error| io::Error::other(error.to_string()));
+        let result = artefact.and_then(|artefact| write(&self.path(source), &[&Sha256::digest(&artefact), &artefact]));
         if let Err(error) = result {
             tracing::warn!(folder = %self.folder.display(), %error, "a compiled component could not be cached");
         }
     }
 
+    /// Where a component that was fetched is kept, and whether it is there, intact.
+    pub(crate) fn fetched(&self, digest: &[u8; DIGEST]) -> (PathBuf, bool) {
+        let path = self.folder.join(format!("{}.wasm", hex(digest)));
+        let is_intact = fs::read(&path).is_ok_and(|bytes| Sha256::digest(&bytes)[..] == digest[..]);
+        (path, is_intact)
+    }
+
     fn path(&self, source: &str) -> PathBuf {
         self.folder.join(format!("{source}-{:016x}.cwasm", self.engine))
     }
+}
+
+/// Writes a file that is there as a whole or not at all.
+pub(crate) fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let unique = format!("{}.{:?}.tmp", std::process::id(), std::thread::current().id());
+    let temporary = path.with_extension(unique);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let written = parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| fs::rename(&temporary, path));
+    written.inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
 fn prepare(folder: &Path) -> io::Result<()> {

@@ -1,14 +1,18 @@
 //! [`Loaded`]: a component that was read, checked and compiled.
 
 use std::fmt::Write as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use drawspan_wit::{Module, PACKAGE, VERSIONS};
-use sha2::{Digest, Sha256};
+use drawspan_wit::{CallError, Module, PACKAGE, VERSIONS};
+use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
-use crate::host::Host;
-use crate::{Engine, keyvalue};
+use crate::compiled::{Compiled, Digest};
+use crate::fetch::FetchError;
+use crate::host::{Host, Linked};
+use crate::watch::Stamp;
+use crate::{Engine, http, keyvalue};
 
 /// Why a component can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +25,9 @@ pub enum LoadError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// It can't be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The file isn't the one that the config pins.
     #[error("its sha256 is {found}, the config wants {wanted}; if the file was replaced on purpose, change `sha256`")]
     Digest {
@@ -78,6 +85,14 @@ pub enum LoadError {
     /// An instance could not be started.
     #[error("it could not be started: {0}")]
     Start(String),
+    /// It started, and fails when it is asked. Only a file that replaces another is asked before it serves.
+    #[error("it fails when it is asked `{function}`: {error}")]
+    SelfCheck {
+        /// What it was asked.
+        function: &'static str,
+        /// How it failed.
+        error: CallError,
+    },
 }
 
 /// What a component's file says about it.
@@ -102,33 +117,34 @@ pub struct Inspection {
 /// When the file can't be read or isn't a component. What a component imports or exports is never an error here.
 pub fn inspect(engine: &Engine, path: &Path) -> Result<Inspection, LoadError> {
     let file = File::read(engine, path, None)?;
-    let ours = exports(&file.component);
+    let component = &file.compiled.component;
+    let ours = exports(component);
     let version = |interface: &str| {
         ours.iter().find_map(|name| name.strip_prefix(interface)?.strip_prefix('@')).map(str::to_owned)
     };
     Ok(Inspection {
         exports: Module::ALL.into_iter().filter_map(|module| Some((module, version(module.interface())?))).collect(),
         lifecycle: version("lifecycle").is_some(),
-        imports: imports(&file.component),
+        imports: imports(component),
         size: file.size,
-        sha256: file.sha256,
+        sha256: hex(&file.sha256),
     })
 }
 
-/// A component that was read and compiled.
+/// A component's file, read and compiled.
 struct File {
-    component: Component,
+    compiled: Compiled,
     size: u64,
-    sha256: String,
+    sha256: Digest,
+    stamp: Stamp,
 }
 
 impl File {
-    fn read(engine: &Engine, path: &Path, sha256: Option<[u8; 32]>) -> Result<Self, LoadError> {
-        let bytes = std::fs::read(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
-        let digest = Sha256::digest(&bytes);
-        let found = hex(&digest);
-        if let Some(wanted) = sha256.filter(|wanted| wanted[..] != digest[..]) {
-            return Err(LoadError::Digest { found, wanted: hex(&wanted) });
+    fn read(engine: &Engine, path: &Path, wanted: Option<Digest>) -> Result<Self, LoadError> {
+        let (bytes, stamp) = bytes(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
+        let sha256 = Digest::from(Sha256::digest(&bytes));
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != sha256) {
+            return Err(LoadError::Digest { found: hex(&sha256), wanted: hex(&wanted) });
         }
         // `\0asm`, then version and layer: 1 and 0 for a core module, 13 and 1 for a component.
         match bytes.get(..8) {
@@ -136,26 +152,33 @@ impl File {
             Some([0, b'a', b's', b'm', ..]) => {}
             _ => return Err(LoadError::NotWasm),
         }
-        let cached = engine.cache().and_then(|cache| cache.get(engine.wasmtime(), &found));
-        let component = match cached {
-            Some(component) => component,
-            None => {
-                let component = Component::from_binary(engine.wasmtime(), &bytes)
-                    .map_err(|error| LoadError::Invalid(one_line(&error)))?;
-                if let Some(cache) = engine.cache() {
-                    cache.put(&component, &found);
-                }
-                component
-            }
-        };
-        Ok(Self { component, size: bytes.len() as u64, sha256: found })
+        let compiled = engine.compiler().compile(engine.wasmtime(), &bytes, sha256)?;
+        Ok(Self { compiled, size: bytes.len() as u64, sha256, stamp })
     }
+}
+
+/// The bytes of a file that nobody writes to meanwhile.
+fn bytes(path: &Path) -> io::Result<(Vec<u8>, Stamp)> {
+    // Opening a pipe would wait for its other end, so look before.
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("not a file"));
+    }
+    let mut file = std::fs::File::open(path)?;
+    let stamp = Stamp::from(file.metadata()?);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    if Stamp::from(file.metadata()?) != stamp {
+        return Err(io::Error::other("it was written to while it was read; try again"));
+    }
+    Ok((bytes, stamp))
 }
 
 /// A component that was read, checked and compiled, ready to be instantiated.
 pub(crate) struct Loaded {
-    pub(crate) component: Component,
+    compiled: Compiled,
     pub(crate) pre: InstancePre<Host>,
+    pub(crate) sha256: Digest,
+    pub(crate) stamp: Stamp,
 }
 
 impl Loaded {
@@ -163,15 +186,20 @@ impl Loaded {
     pub(crate) fn read(
         engine: &Engine,
         path: &Path,
-        sha256: Option<[u8; 32]>,
-        has_keyvalue: bool,
+        sha256: Option<Digest>,
+        linked: Linked,
     ) -> Result<Self, LoadError> {
-        let File { component, .. } = File::read(engine, path, sha256)?;
-        granted(&component, has_keyvalue)?;
-        let pre = linker(engine, has_keyvalue)
-            .and_then(|linker| linker.instantiate_pre(&component))
+        let File { compiled, sha256, stamp, .. } = File::read(engine, path, sha256)?;
+        let component = &compiled.component;
+        granted(component, linked)?;
+        let pre = linker(engine, linked)
+            .and_then(|linker| linker.instantiate_pre(component))
             .map_err(|error| LoadError::Imports(one_line(&error)))?;
-        Ok(Self { component, pre })
+        Ok(Self { compiled, pre, sha256, stamp })
+    }
+
+    pub(crate) fn component(&self) -> &Component {
+        &self.compiled.component
     }
 
     /// The interface that answers for `module`, of the newest version known here.
@@ -179,11 +207,11 @@ impl Loaded {
         let interface = module.interface();
         for version in VERSIONS {
             let name = format!("{PACKAGE}/{interface}@{version}");
-            if let Some(index) = self.component.get_export_index(None, name.as_str()) {
+            if let Some(index) = self.component().get_export_index(None, name.as_str()) {
                 return Ok(index);
             }
         }
-        let exports = exports(&self.component);
+        let exports = exports(self.component());
         let other = exports.iter().find_map(|name| name.strip_prefix(interface)?.strip_prefix('@'));
         Err(match other {
             Some(found) => LoadError::Version { interface, found: found.into() },
@@ -199,8 +227,8 @@ impl Loaded {
     pub(crate) fn init(&self) -> Option<ComponentExportIndex> {
         VERSIONS.iter().find_map(|version| {
             let name = format!("{PACKAGE}/lifecycle@{version}");
-            let lifecycle = self.component.get_export_index(None, name.as_str())?;
-            self.component.get_export_index(Some(&lifecycle), "init")
+            let lifecycle = self.component().get_export_index(None, name.as_str())?;
+            self.component().get_export_index(Some(&lifecycle), "init")
         })
     }
 }
@@ -220,15 +248,18 @@ fn imports(component: &Component) -> Vec<String> {
 }
 
 /// Refuses what isn't linked without a grant, and says how to grant it.
-fn granted(component: &Component, has_keyvalue: bool) -> Result<(), LoadError> {
+fn granted(component: &Component, linked: Linked) -> Result<(), LoadError> {
     for import in imports(component) {
-        let remedy = if import.starts_with("wasi:http/") {
-            "that needs `httpHosts` in the plugin block, which is not implemented yet"
+        let remedy = if import.starts_with(http::PACKAGE) {
+            if linked.http {
+                continue;
+            }
+            "add `httpHosts: [example.com]` to the plugin block, with the hosts that it may ask"
         } else if !import.starts_with(keyvalue::PACKAGE) {
             continue;
         } else if !import.ends_with(keyvalue::VERSION) {
             "of wasi:keyvalue this gateway knows 0.2.0-draft only"
-        } else if !has_keyvalue {
+        } else if !linked.keyvalue {
             "add `keyvalue: {default: {type: memory}}` to the plugin block"
         } else {
             continue;
@@ -239,9 +270,12 @@ fn granted(component: &Component, has_keyvalue: bool) -> Result<(), LoadError> {
 }
 
 /// What everybody may import, and what was granted.
-fn linker(engine: &Engine, has_keyvalue: bool) -> wasmtime::Result<Linker<Host>> {
+fn linker(engine: &Engine, linked: Linked) -> wasmtime::Result<Linker<Host>> {
     let mut linker = engine.linker().clone();
-    if has_keyvalue {
+    if linked.http {
+        http::add_to_linker(&mut linker)?;
+    }
+    if linked.keyvalue {
         keyvalue::add_to_linker(&mut linker)?;
     }
     Ok(linker)
@@ -261,7 +295,7 @@ pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     text.replace('\n', " ")
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a String doesn't fail.
         let _ = write!(text, "{byte:02x}");

@@ -10,6 +10,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::cache::Cache;
+use crate::compiled::Compiler;
 use crate::host::{self, Host};
 use crate::slow::SlowLane;
 
@@ -30,7 +31,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     wasmtime: wasmtime::Engine,
     linker: Linker<Host>,
-    cache: Option<Cache>,
+    compiler: Compiler,
     ticker: Ticker,
     slow: SlowLane,
 }
@@ -57,7 +58,7 @@ impl Engine {
         let failed = |error: std::io::Error| EngineError(error.to_string());
         Ok(Self(Arc::new(Inner {
             linker: host::linker(&wasmtime).map_err(|error| EngineError(error.to_string()))?,
-            cache: cache.and_then(|folder| Cache::open(folder, &wasmtime)),
+            compiler: Compiler::new(cache.and_then(|folder| Cache::open(folder, &wasmtime))),
             ticker: Ticker::start(wasmtime.weak()).map_err(failed)?,
             slow: SlowLane::start().map_err(failed)?,
             wasmtime,
@@ -72,8 +73,8 @@ impl Engine {
         &self.0.linker
     }
 
-    pub(crate) fn cache(&self) -> Option<&Cache> {
-        self.0.cache.as_ref()
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.0.compiler
     }
 
     pub(crate) fn slow(&self) -> &SlowLane {

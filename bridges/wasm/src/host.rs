@@ -1,34 +1,69 @@
 //! [`Host`]: what an instance sees of the world.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{ComponentType, Lift, Linker, ResourceTable};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::bridge::WasmSettings;
-use crate::keyvalue::Bucket;
+use crate::http::{Hooks, HttpClient};
+use crate::keyvalue::{Bucket, StoreSettings};
 use crate::log::{GuestLog, LogStream};
+use crate::sockets::{self, Addresses};
+
+/// How many handles an instance may hold: open files, sockets, streams, requests, things to wait for. One more is a trap.
+const HANDLES: usize = 512;
+/// The most random bytes that are made at once.
+const RANDOM: u64 = 1 << 20;
+
+/// A folder that a component sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The folder. It is opened for each instance.
+    pub host: PathBuf,
+    /// What the component calls it, e.g. `/data`.
+    pub guest: String,
+    /// Whether the component may change what is in it.
+    pub writable: bool,
+}
 
 /// What one plugin's instances are given: the same for each of them.
 pub(crate) struct Grants {
     config: WasiConfigVariables,
     env: Vec<(String, String)>,
+    mounts: Vec<Mount>,
+    connect: Arc<[Addresses]>,
+    http: Option<Arc<HttpClient>>,
+    stores: Vec<Bucket>,
     memory: usize,
     log: Arc<GuestLog>,
-    stores: Vec<Bucket>,
 }
 
 impl Grants {
+    /// Must run in a tokio runtime, on which connections to stores live then.
     pub(crate) fn new(settings: &WasmSettings) -> Self {
+        let log = Arc::new(GuestLog::new(&settings.name, settings.log));
+        let store =
+            |(name, store): &(String, StoreSettings)| Bucket::new(name, store, settings.timeout, settings.max_reply);
         Self {
             config: settings.config.iter().cloned().collect(),
             env: settings.env.clone(),
+            mounts: settings.mounts.clone(),
+            connect: settings.connect.as_slice().into(),
+            http: HttpClient::new(settings, &log),
+            stores: settings.keyvalue.iter().map(store).collect(),
             memory: settings.memory,
-            log: Arc::new(GuestLog::new(&settings.name)),
-            stores: settings.keyvalue.iter().map(|(name, size)| Bucket::new(name.clone(), *size)).collect(),
+            log,
         }
+    }
+
+    /// What is linked for them besides what everybody has.
+    pub(crate) fn linked(&self) -> Linked {
+        Linked { http: self.http.is_some(), keyvalue: !self.stores.is_empty() }
     }
 
     /// The store of `wasi:keyvalue` that was granted under this name.
@@ -37,30 +72,53 @@ impl Grants {
     }
 }
 
+/// Interfaces that are linked only when they were granted.
+#[derive(Clone, Copy)]
+pub(crate) struct Linked {
+    pub(crate) http: bool,
+    pub(crate) keyvalue: bool,
+}
+
 /// The state of one instance.
 pub(crate) struct Host {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    hooks: Hooks,
     table: ResourceTable,
     grants: Arc<Grants>,
     limits: Limits,
 }
 
 impl Host {
-    pub(crate) fn new(grants: Arc<Grants>) -> Self {
-        // No files, no network, no arguments; output goes to the log. Clocks and randomness are real.
+    /// Opens the folders that were granted.
+    pub(crate) fn new(grants: Arc<Grants>) -> wasmtime::Result<Self> {
+        // No files, no network, no arguments but for what was granted; output goes to the log. Clocks and randomness are real.
         let mut wasi = WasiCtx::builder();
         wasi.envs(&grants.env)
             .stdout(LogStream::new(&grants.log))
             .stderr(LogStream::new(&grants.log))
+            .max_random_size(RANDOM)
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false);
-        Self {
+        for Mount { host, guest, writable } in &grants.mounts {
+            let permissions = if *writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+            wasi.preopened_dir(host, guest, permissions)
+                .map_err(|error| wasmtime::format_err!("can't open the mount {}: {error}", host.display()))?;
+        }
+        if !grants.connect.is_empty() {
+            sockets::grant(&mut wasi, &grants.connect, &grants.log);
+        }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        Ok(Self {
             wasi: wasi.build(),
-            table: ResourceTable::new(),
+            http: WasiHttpCtx::new(),
+            hooks: Hooks::new(grants.http.as_ref()),
+            table,
             limits: Limits { memory_left: grants.memory, memory: grants.memory },
             grants,
-        }
+        })
     }
 
     pub(crate) fn grants(&self) -> &Grants {
@@ -86,10 +144,17 @@ impl WasiView for Host {
     }
 }
 
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
 /// Everything that any component may import without a grant. Functions of WASI that need one are there and find nothing.
 pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    sockets::count(&mut linker)?;
     wasmtime_wasi_config::add_to_linker(&mut linker, |host: &mut Host| WasiConfig::from(&host.grants.config))?;
     linker.instance("wasi:logging/logging@0.1.0-draft")?.func_wrap(
         "log",

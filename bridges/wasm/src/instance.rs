@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use drawspan_wit::lifecycle::InitRequest;
 use drawspan_wit::types::PluginError;
-use drawspan_wit::{Call, CallError, ErrorKind};
+use drawspan_wit::{Call, CallError, ErrorKind, Refusal};
 use wasmtime::component::{ComponentExportIndex, TypedFunc};
 use wasmtime::{Store, Trap};
 
@@ -44,7 +44,8 @@ impl Instance {
     /// Instantiates, and runs `lifecycle.init`. Yields like any guest code.
     pub(crate) async fn start(template: &Template) -> Result<Self, CallError> {
         let _busy = template.engine.busy();
-        let mut store = Store::new(template.engine.wasmtime(), Host::new(Arc::clone(&template.grants)));
+        let host = Host::new(Arc::clone(&template.grants)).map_err(|error| trapped(&error))?;
+        let mut store = Store::new(template.engine.wasmtime(), host);
         store.limiter(Host::limits);
         store.epoch_deadline_async_yield_and_update(1);
         store.set_epoch_deadline(FIRST_SLICE);
@@ -108,11 +109,11 @@ fn trapped(error: &wasmtime::Error) -> CallError {
 }
 
 fn refused(function: &str, error: PluginError) -> CallError {
-    let (what, text) = match error {
-        PluginError::InvalidRequest(text) => ("invalid request", text),
-        PluginError::Unavailable(text) => ("unavailable", text),
-        PluginError::Failed(text) => ("failed", text),
+    let (refusal, what, text) = match error {
+        PluginError::InvalidRequest(text) => (Refusal::InvalidRequest, "invalid request", text),
+        PluginError::Unavailable(text) => (Refusal::Unavailable, "unavailable", text),
+        PluginError::Failed(text) => (Refusal::Failed, "failed", text),
     };
     let text: String = text.chars().take(500).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    CallError::new(ErrorKind::Refused, format!("{function} answered {what}: {text}"))
+    CallError::refused(refusal, format!("{function} answered {what}: {text}"))
 }

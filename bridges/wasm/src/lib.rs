@@ -10,15 +10,28 @@
 
 mod bridge;
 mod cache;
+mod compiled;
 mod component;
+mod edition;
 mod engine;
+mod fetch;
+mod function;
 mod host;
+mod http;
 mod instance;
 mod keyvalue;
 mod log;
 mod pool;
 mod slow;
+mod sockets;
+mod watch;
 
-pub use bridge::{WasmBridge, WasmSettings};
+pub use bridge::{Counters, Source, WasmBridge, WasmSettings};
 pub use component::{Inspection, LoadError, inspect};
 pub use engine::{Engine, EngineError};
+pub use fetch::FetchError;
+pub use function::Function;
+pub use host::Mount;
+pub use http::{HostName, HttpHost};
+pub use keyvalue::{RedisSettings, StoreSettings};
+pub use sockets::Addresses;

@@ -3,51 +3,70 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::io::AsyncWrite;
+use tokio::runtime::Handle;
 use tracing::Level;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// Lines kept per second; the rest is counted.
-const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(100).unwrap();
 /// A longer line is cut into several.
 const LINE: usize = 4096;
+/// How often a plugin's flood is reported.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// One plugin's log, shared by its instances.
 pub(crate) struct GuestLog {
     plugin: Arc<str>,
+    per_second: NonZeroU32,
     rate: DefaultDirectRateLimiter,
-    dropped: AtomicU64,
+    dropped: Arc<AtomicU64>,
 }
 
 impl GuestLog {
-    pub(crate) fn new(plugin: &Arc<str>) -> Self {
+    /// Keeps so many lines a second; the rest is counted.
+    pub(crate) fn new(plugin: &Arc<str>, per_second: NonZeroU32) -> Self {
         Self {
             plugin: Arc::clone(plugin),
-            rate: RateLimiter::direct(Quota::per_second(LINES_PER_SECOND)),
-            dropped: AtomicU64::new(0),
+            per_second,
+            rate: RateLimiter::direct(Quota::per_second(per_second)),
+            dropped: Arc::default(),
         }
     }
 
     pub(crate) fn line(&self, level: Level, line: &str) {
         if self.rate.check().is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
+            return self.drop_one();
         }
         let line: &str = &line.chars().take(LINE).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
-        let dropped = self.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            tracing::warn!(kind = "plugin", plugin = %self.plugin, dropped, "the plugin logs more than {LINES_PER_SECOND} lines a second");
-        }
         match level {
             Level::ERROR => tracing::error!(kind = "plugin", plugin = %self.plugin, "{line}"),
             Level::WARN => tracing::warn!(kind = "plugin", plugin = %self.plugin, "{line}"),
             Level::INFO => tracing::info!(kind = "plugin", plugin = %self.plugin, "{line}"),
             Level::DEBUG => tracing::debug!(kind = "plugin", plugin = %self.plugin, "{line}"),
             Level::TRACE => tracing::trace!(kind = "plugin", plugin = %self.plugin, "{line}"),
+        }
+    }
+
+    /// Counts a line, and sees to it that the count is told when the period is over, even if no line follows.
+    fn drop_one(&self) {
+        if self.dropped.fetch_add(1, Ordering::Relaxed) > 0 {
+            return;
+        }
+        let (plugin, per_second, dropped) = (Arc::clone(&self.plugin), self.per_second, Arc::clone(&self.dropped));
+        let tell = move || {
+            let dropped = dropped.swap(0, Ordering::Relaxed);
+            tracing::warn!(kind = "plugin", %plugin, dropped, "{dropped} lines dropped: more than {per_second} a second (log)");
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                tokio::time::sleep(PERIOD).await;
+                tell();
+            })),
+            Err(_) => tell(),
         }
     }
 }

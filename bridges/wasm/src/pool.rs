@@ -43,13 +43,19 @@ impl Pool {
         Ok(Lease { instance: self.idle.lock().pop(), _room: room })
     }
 
-    /// Takes an instance back that is fit for another call.
+    /// Takes back an instance that is fit for another call. The others are dropped.
     pub(crate) fn give_back(&self, lease: Lease) {
         if let Some(instance) = lease.instance
             && (self.max_calls == 0 || instance.calls < self.max_calls)
         {
             self.idle.lock().push(instance);
         }
+    }
+
+    /// Drops the idle instances. Those on loan are dropped with the pool, which nobody takes from any more.
+    pub(crate) fn retire(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock());
+        drop(idle);
     }
 
     /// Starts instances until `wanted` are alive, idle or on loan.

@@ -19,10 +19,7 @@ impl SlowLane {
             .worker_threads(cores.div_ceil(2))
             .thread_name("wasm-slow")
             .enable_all()
-            // Linux: the nice value belongs to the thread. Elsewhere failing to set it costs fairness, nothing else.
-            .on_thread_start(|| {
-                let _ = rustix::process::nice(19);
-            })
+            .on_thread_start(low_priority)
             .build()?;
         Ok(Self(Some(runtime)))
     }
@@ -64,7 +61,14 @@ impl Drop for SlowLane {
     }
 }
 
-struct AbortOnDrop<T>(JoinHandle<T>);
+/// Gives the calling thread the lowest priority. Linux: the nice value belongs to the thread. Elsewhere failing to set it costs
+/// fairness, nothing else.
+fn low_priority() {
+    let _ = rustix::process::nice(19);
+}
+
+/// A task that ends with its owner, at its next await.
+pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {

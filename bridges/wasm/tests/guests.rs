@@ -7,7 +7,7 @@ mod support;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use drawspan_bridge_wasm::{Engine, Inspection, WasmBridge, WasmSettings, inspect};
+use drawspan_bridge_wasm::{Engine, Function, Inspection, WasmBridge, WasmSettings, inspect};
 use drawspan_wit::admission::{AdmissionRequest, Verdict};
 use drawspan_wit::authenticator::AuthenticationRequest;
 use drawspan_wit::bypass::{BypassRequest, Match};
@@ -23,7 +23,7 @@ use drawspan_wit::service_discovery::{DeregisterRequest, GetServicesRequest, Reg
 use drawspan_wit::traffic_limiter::{LimitRequest, LimitScope, Rates};
 use drawspan_wit::types::AddressFamily;
 use drawspan_wit::{Call, ErrorKind, Module, Plugin};
-use support::{example, examples, keep_log, load, logged, settings};
+use support::{example, examples, keep_log, load, load_all, logged, settings};
 
 /// One example, and the machinery to ask it.
 struct Guest {
@@ -38,7 +38,7 @@ impl Guest {
         WasmSettings {
             name: self.folder.as_str().into(),
             config: config.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
-            keyvalue: if needs_store { vec![("default".into(), 1 << 20)] } else { vec![] },
+            keyvalue: if needs_store { support::memory(1 << 20) } else { vec![] },
             ..settings(example(&self.folder))
         }
     }
@@ -266,9 +266,8 @@ async fn ingress(guest: &Guest) {
     const ONE: &str = "4d21094e-b74c-4916-86c1-d9fa36ea677b";
     const TWO: &str = "$ac74d9dd-3125-442a-a7c1-f9e49e05faca";
     let rules = format!("example.org={ONE}");
-    let mut bridge = WasmBridge::load(&guest.engine, guest.settings(&[("rules", &rules)])).await.unwrap();
-    bridge.bind::<GetRuleRequest>().await.unwrap();
-    bridge.bind::<SetRuleRequest>().await.unwrap();
+    let functions = vec![Function::of::<GetRuleRequest>(), Function::of::<SetRuleRequest>()];
+    let bridge = load_all(&guest.engine, guest.settings(&[("rules", &rules)]), functions).await.unwrap();
     let get = |host: &str| GetRuleRequest { host: host.into(), service: None };
     let set =
         |host: &str, endpoint: &str| SetRuleRequest { host: host.into(), endpoint: endpoint.into(), service: None };
@@ -295,11 +294,13 @@ async fn router(guest: &Guest) {
 }
 
 async fn sd(guest: &Guest) {
-    let mut bridge = WasmBridge::load(&guest.engine, guest.settings(&[])).await.unwrap();
-    bridge.bind::<RegisterRequest>().await.unwrap();
-    bridge.bind::<RenewRequest>().await.unwrap();
-    bridge.bind::<DeregisterRequest>().await.unwrap();
-    bridge.bind::<GetServicesRequest>().await.unwrap();
+    let functions = vec![
+        Function::of::<RegisterRequest>(),
+        Function::of::<RenewRequest>(),
+        Function::of::<DeregisterRequest>(),
+        Function::of::<GetServicesRequest>(),
+    ];
+    let bridge = load_all(&guest.engine, guest.settings(&[]), functions).await.unwrap();
     let register = |id: &str, name: &str, node: &str| RegisterRequest {
         id: id.into(),
         name: name.into(),

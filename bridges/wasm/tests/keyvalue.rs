@@ -6,12 +6,12 @@ mod support;
 
 use std::sync::Arc;
 
-use drawspan_bridge_wasm::{Engine, LoadError, WasmBridge, WasmSettings};
+use drawspan_bridge_wasm::{Engine, Function, LoadError, StoreSettings, WasmBridge, WasmSettings};
 use drawspan_wit::ingress::{GetRuleRequest, SetRuleRequest};
 use drawspan_wit::observer::{Event, EventDetail, EventSource, ObserveRequest, Stats};
 use drawspan_wit::service_discovery::GetServicesRequest;
 use drawspan_wit::{CallError, ErrorKind, Plugin};
-use support::{example, keep_log, load, logged, settings};
+use support::{example, keep_log, load, load_all, logged, settings};
 
 const TUNNEL: &str = "4d21094e-b74c-4916-86c1-d9fa36ea677b";
 
@@ -20,13 +20,11 @@ async fn ingress(engine: &Engine, name: &str, size: usize) -> WasmBridge {
     let settings = WasmSettings {
         name: name.into(),
         max_calls: 1,
-        keyvalue: vec![("default".into(), size)],
+        keyvalue: support::memory(size),
         ..settings(example("ingress-rust"))
     };
-    let mut bridge = WasmBridge::load(engine, settings).await.unwrap();
-    bridge.bind::<GetRuleRequest>().await.unwrap();
-    bridge.bind::<SetRuleRequest>().await.unwrap();
-    bridge
+    let functions = vec![Function::of::<GetRuleRequest>(), Function::of::<SetRuleRequest>()];
+    load_all(engine, settings, functions).await.unwrap()
 }
 
 async fn get(bridge: &WasmBridge, host: &str) -> Option<String> {
@@ -75,7 +73,7 @@ async fn concurrent_increments_are_all_counted() {
     let settings = WasmSettings {
         name: "counting".into(),
         instances: 8,
-        keyvalue: vec![("default".into(), 1 << 20)],
+        keyvalue: support::memory(1 << 20),
         ..settings(example("observer-rust"))
     };
     let bridge = load::<ObserveRequest>(&Engine::new(None).unwrap(), settings).await.unwrap();
@@ -121,7 +119,10 @@ async fn without_a_grant_it_is_refused_with_the_way_out() {
 
 #[tokio::test]
 async fn a_store_of_another_name_is_not_there() {
-    let settings = WasmSettings { keyvalue: vec![("other".into(), 1 << 20)], ..settings(example("sd-rust")) };
+    let settings = WasmSettings {
+        keyvalue: vec![("other".into(), StoreSettings::Memory { size: 1 << 20 })],
+        ..settings(example("sd-rust"))
+    };
     let error = load::<GetServicesRequest>(&Engine::new(None).unwrap(), settings).await.err().unwrap().to_string();
     assert!(error.contains("NoSuchStore"), "{error}");
 }

@@ -5,28 +5,22 @@
 mod support;
 
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drawspan_bridge_wasm::{Engine, LoadError, WasmBridge, WasmSettings, inspect};
+use drawspan_bridge_wasm::{Engine, Function, LoadError, WasmBridge, WasmSettings, inspect};
 use drawspan_wit::authenticator::AuthenticationRequest;
 use drawspan_wit::{CallError, ErrorKind, Plugin};
-use support::PATIENCE;
+use support::{PATIENCE, guest};
 use tokio::time::timeout;
-
-fn guest(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/prebuilt").join(name)
-}
 
 fn settings(path: PathBuf) -> WasmSettings {
     WasmSettings { name: "auther-0".into(), ..support::settings(path) }
 }
 
 async fn load(engine: &Engine, settings: WasmSettings) -> Result<WasmBridge, LoadError> {
-    let mut bridge = WasmBridge::load(engine, settings).await?;
-    bridge.bind::<AuthenticationRequest>().await?;
-    Ok(bridge)
+    support::load_all(engine, settings, vec![Function::of::<AuthenticationRequest>()]).await
 }
 
 async fn start(name: &str, change: impl FnOnce(&mut WasmSettings)) -> Arc<WasmBridge> {
@@ -206,13 +200,9 @@ async fn what_needs_a_grant_says_which() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("importing.wasm");
     let engine = Engine::new(None).unwrap();
-    let granted = vec![("default".into(), 1 << 20)];
+    let granted = support::memory(1 << 20);
     for (import, keyvalue, reason) in [
-        (
-            "wasi:http/outgoing-handler@0.2.0",
-            vec![],
-            "needs `httpHosts` in the plugin block, which is not implemented yet",
-        ),
+        ("wasi:http/outgoing-handler@0.2.0", vec![], "add `httpHosts: [example.com]` to the plugin block"),
         ("wasi:keyvalue/store@0.2.0-draft", vec![], "add `keyvalue: {default: {type: memory}}` to the plugin block"),
         ("wasi:keyvalue/store@0.2.0-draft2", granted.clone(), "knows 0.2.0-draft only"),
         // With the grant it is only what it exports that is wrong with it.

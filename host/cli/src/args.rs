@@ -1,11 +1,12 @@
 //! The command line: GOST's flags, and subcommands for what GOST lacks.
 
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
-use drawspan_config::Input;
+use drawspan_config::{CommandLine, Format, Input};
 
 use crate::plugin::PluginCommand;
 
@@ -37,15 +38,39 @@ pub(crate) enum Command {
     },
 }
 
+impl Args {
+    /// Reads the command line of this process.
+    pub(crate) fn read() -> Self {
+        Self::parse_from(std::env::args_os().map(as_long))
+    }
+}
+
+/// Go's flags have one dash or two; here those with a long name have two.
+fn as_long(argument: OsString) -> OsString {
+    match argument.to_str().and_then(|text| text.strip_prefix('-')) {
+        Some(flag) if flag == "metrics" || flag.starts_with("metrics=") => format!("--{flag}").into(),
+        _ => argument,
+    }
+}
+
 /// What to run.
 #[derive(ClapArgs)]
 pub(crate) struct ConfigArgs {
-    /// A config file, `-` for standard input, or JSON in braces
+    /// A config file, `-` for standard input, or JSON in braces; may be repeated
     #[arg(short = 'C', value_name = "FILE")]
-    config: Option<String>,
+    config: Vec<String>,
     /// A service, e.g. `http://user:pass@:8080`; may be repeated
     #[arg(short = 'L', value_name = "URL")]
     listen: Vec<String>,
+    /// A hop of the way to targets, e.g. `socks5+tls://user:pass@host:1080`; may be repeated
+    #[arg(short = 'F', value_name = "URL")]
+    forward: Vec<String>,
+    /// Serve metrics, e.g. `:9000` or `user:pass@:9000?path=/metrics`; also written `-metrics`
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<String>,
+    /// Print the config as `yaml` or `json`, secrets included, and do nothing else
+    #[arg(short = 'O', value_name = "FORMAT", value_parser = format)]
+    pub(crate) output: Option<Format>,
     /// Log at debug level; `-DD`: at trace level
     #[arg(short = 'D', action = ArgAction::Count)]
     pub(crate) debug: u8,
@@ -55,27 +80,39 @@ pub(crate) struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// What the config is made of: the file, then the services of the command line. Without either, the first of GOST's
-    /// default files that exists (GOST reference, config 1.1).
+    /// What the config is made of: the file, then the flags. Without a file and a service, the first of GOST's default files
+    /// that exists.
     pub(crate) fn inputs(&self) -> anyhow::Result<Vec<Input>> {
         let mut inputs = Vec::new();
-        match self.config.as_deref() {
-            Some("-") => {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).context("standard input")?;
-                inputs.push(Input::Text { name: "<stdin>".into(), text, folder: PathBuf::new() });
-            }
-            Some(json) if json.starts_with('{') && json.ends_with('}') => {
-                inputs.push(Input::Text { name: "-C".into(), text: json.into(), folder: PathBuf::new() });
-            }
-            Some(path) => inputs.push(Input::File(path.into())),
-            None if self.listen.is_empty() => inputs.push(Input::File(default_file()?)),
-            None => {}
+        for config in &self.config {
+            inputs.push(match config.as_str() {
+                "-" => {
+                    let mut text = String::new();
+                    std::io::stdin().read_to_string(&mut text).context("standard input")?;
+                    Input::Text { name: "<stdin>".into(), text, folder: PathBuf::new() }
+                }
+                json if json.starts_with('{') && json.ends_with('}') => {
+                    Input::Text { name: "-C".into(), text: json.into(), folder: PathBuf::new() }
+                }
+                path => Input::File(path.into()),
+            });
         }
-        if !self.listen.is_empty() {
-            inputs.push(Input::Listen(self.listen.clone()));
+        if inputs.is_empty() && self.listen.is_empty() {
+            inputs.push(Input::File(default_file()?));
         }
+        let flags =
+            CommandLine { listen: self.listen.clone(), forward: self.forward.clone(), metrics: self.metrics.clone() };
+        inputs.push(Input::CommandLine(flags));
         Ok(inputs)
+    }
+}
+
+/// GOST: anything but `json` is YAML.
+fn format(text: &str) -> Result<Format, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "json" => Ok(Format::Json),
+        "yaml" => Ok(Format::Yaml),
+        _ => Err("expected `yaml` or `json`".into()),
     }
 }
 

@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use drawspan_config::{Diagnostic, Loaded};
 use drawspan_gateway::Gateway;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const BAD_CONFIG: u8 = 2;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::read();
     match args.command {
         None => start(&args.config, Mode::Run),
         Some(Command::Run(config)) => start(&config, Mode::Run),
@@ -43,12 +42,17 @@ enum Mode {
 
 fn start(args: &ConfigArgs, mode: Mode) -> ExitCode {
     let result = args.inputs().map_err(Failure::Other).and_then(|inputs| {
+        if let Some(format) = args.output {
+            let text = drawspan_config::render(&inputs, format).map_err(Failure::Config)?;
+            return std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::Other(error.into()));
+        }
         let Loaded { config, warnings } = drawspan_config::load(&inputs, args.strict).map_err(Failure::Config)?;
         report(&warnings);
         logging::init(&config.log, args.debug).map_err(Failure::Other)?;
         let runtime = tokio::runtime::Runtime::new().context("can't start threads").map_err(Failure::Other)?;
         runtime.block_on(async {
             let gateway = Gateway::load(&config, cache_folder()).await.map_err(Failure::Config)?;
+            report(gateway.warnings());
             match mode {
                 Mode::Check => Ok(()),
                 Mode::Run => run(gateway).await.map_err(Failure::Other),

@@ -2,31 +2,43 @@
 
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::path::PathBuf;
 
 use url::Url;
 
 /// Where a service listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ListenAddr {
-    /// Host name or IP without brackets; empty for every address of both families.
-    pub host: String,
-    /// 0 lets the system choose.
-    pub port: u16,
+pub enum ListenAddr {
+    /// On the network.
+    Inet {
+        /// Host name or IP without brackets; empty for every address of both families.
+        host: String,
+        /// 0 lets the system choose.
+        port: u16,
+    },
+    /// At a unix socket.
+    Unix(PathBuf),
 }
 
 impl ListenAddr {
     /// Parses `:8080`, `127.0.0.1:8080`, `[::1]:8080` or `host:8080`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (host, port) = host_port(text)?;
-        Some(Self { host, port: port? })
+        Some(Self::Inet { host, port: port? })
+    }
+
+    /// Whether the system is asked for a free port.
+    pub fn is_ephemeral(&self) -> bool {
+        matches!(self, Self::Inet { port: 0, .. })
     }
 }
 
 impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
+        match self {
+            Self::Inet { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Inet { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
         }
     }
 }

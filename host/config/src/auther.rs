@@ -1,7 +1,7 @@
 //! `authers[]` and the credentials that others share with them.
 
-use crate::decode::{Context, Item, Kind, Object, Unknown};
-use crate::plugin::{self, Plugin};
+use crate::decode::{Context, Item, Kind, LOADERS, Object, Unknown};
+use crate::plugin::Plugin;
 use crate::{At, Secret};
 
 /// A user name with its password.
@@ -31,32 +31,18 @@ pub enum AutherKind {
     Plugin(Box<Plugin>),
 }
 
-const NOT_IMPLEMENTED: [&str; 4] = ["reload", "file", "redis", "http"];
-
 pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Auther> {
     let mut object = Object::new(item, cx)?;
-    let name = object.take("name").and_then(|item| item.name(cx));
-    let auths = object.take("auths");
-    let plugin = object.take("plugin");
-    match &name {
-        Some(name) => cx.names.define(Kind::Auther, name),
-        None => cx.push(object.error("an auther needs a name")),
-    }
-    let kind = match &plugin {
-        Some(block) => {
-            let others = NOT_IMPLEMENTED.map(|key| object.take(key));
-            for ignored in others.iter().chain([&auths]).flatten() {
-                cx.push(ignored.warning("ignored, since there is a `plugin`"));
-            }
-            plugin::decode(block, cx).map(|plugin| AutherKind::Plugin(Box::new(plugin)))
-        }
+    let name = object.named(Kind::Auther, cx);
+    let kind = match object.plugin(&["auths", "reload", "file", "redis", "http"], cx) {
+        Some(plugin) => plugin.map(AutherKind::Plugin),
         None => {
-            let items = auths.map(|auths| auths.elements(cx)).unwrap_or_default();
+            let items = object.take("auths").map(|auths| auths.elements(cx)).unwrap_or_default();
             let users = items.iter().filter_map(|item| credentials(item, &[], cx)).map(|at| at.value);
             Some(AutherKind::Users(users.collect()))
         }
     };
-    object.finish(&NOT_IMPLEMENTED, Unknown::Warn, cx);
+    object.finish(&LOADERS, Unknown::Warn, cx);
     Some(Auther { name: name?, kind: kind? })
 }
 

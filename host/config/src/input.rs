@@ -21,17 +21,36 @@ pub enum Input {
         /// Relative paths in it are resolved against this folder.
         folder: PathBuf,
     },
-    /// The URLs of `-L` flags; they become services `service-0` and so on.
-    Listen(Vec<String>),
+    /// Flags of the command line.
+    CommandLine(CommandLine),
+}
+
+/// The flags that stand for a part of a configuration, each with one URL.
+#[derive(Clone, Default)]
+pub struct CommandLine {
+    /// `-L`: services `service-0` and so on.
+    pub listen: Vec<String>,
+    /// `-F`: the hops of `chain-0`, which all those services use.
+    pub forward: Vec<String>,
+    /// `-metrics`: replaces the section.
+    pub metrics: Option<String>,
 }
 
 impl Input {
+    /// The file that it is, if it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Text { .. } | Self::CommandLine(_) => None,
+        }
+    }
+
     /// Parses the input; at most one error is possible before there is a tree.
     pub(crate) fn tree(&self) -> Result<Node, Diagnostic> {
         match self {
             Self::File(path) => yaml::parse(&read(path)?),
             Self::Text { name, text, folder } => yaml::parse(&Source::new(name, without_mark(text), folder)),
-            Self::Listen(urls) => Ok(command_line::tree(urls)),
+            Self::CommandLine(flags) => Ok(command_line::tree(flags)),
         }
     }
 }

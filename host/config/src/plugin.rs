@@ -14,7 +14,10 @@ use crate::{At, HttpUrl, Place, Secret};
 pub use grpc::GrpcTarget;
 pub use policy::{Cache, Shadow};
 pub use tls::{Tls, TlsIdentity};
-pub use wasm::{Instance, WasmPlugin};
+pub(crate) use wasm::Files;
+pub use wasm::{
+    Addresses, ComponentAddr, HostName, HttpHost, Instance, Mount, RedisStore, Store, WasmPlugin, overlaps,
+};
 
 /// A plugin, whatever module it serves.
 #[derive(Clone, Debug)]
@@ -25,16 +28,16 @@ pub struct Plugin {
     pub timeout: Duration,
     /// Calls in flight; one more fails at once. Default 1024, at least 1.
     pub concurrency: u32,
-    /// Attempts after the first, for calls that may be repeated. Default 0, at most 10.
-    pub retries: u32,
+    /// Attempts after the first, for calls that may be repeated; from 0, which is also what none means, to 10.
+    pub retries: Option<At<u32>>,
     /// Keeps replies.
-    pub cache: Option<Cache>,
+    pub cache: Option<At<Cache>>,
     /// Asked when the plugin can't be reached.
     pub fallback: Option<Box<Plugin>>,
     /// Asked too, and compared.
     pub shadow: Option<Box<Shadow>>,
     /// What happens when the plugin can't answer; none leaves it to the module. Never there in a block within a block.
-    pub on_error: Option<OnError>,
+    pub on_error: Option<At<OnError>>,
     /// The most bytes a reply may have. Default 4 MiB, from 1 KiB to 1 GiB.
     pub max_reply: u64,
     /// The block as a whole.
@@ -97,7 +100,7 @@ const TYPES: [(&str, Type); 3] = [("grpc", Type::Grpc), ("http", Type::Http), ("
 
 const ON_ERROR: [(&str, OnError); 2] = [("allow", OnError::Allow), ("deny", OnError::Deny)];
 
-const NOT_IMPLEMENTED: [&str; 5] = ["mounts", "connect", "httpHosts", "log", "trusted"];
+const NOT_IMPLEMENTED: [&str; 1] = ["trusted"];
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONCURRENCY: u32 = 1024;
@@ -118,9 +121,9 @@ fn block(item: &Item<'_>, role: Role, cx: &mut Context) -> Option<Plugin> {
     if role != Role::Entry {
         refuse(&mut object, &["onError"], "is for the outermost block, where it is about all of them", cx);
     }
-    let on_error = object.take("onError").and_then(|item| item.choice("onError", &ON_ERROR, cx));
-    let retries = object.take("retries").and_then(|item| item.integer(0..=10, cx));
-    let cache = object.take("cache").and_then(|item| policy::cache(&item, cx));
+    let on_error = object.take("onError").and_then(|item| Some(item.at(item.choice("onError", &ON_ERROR, cx)?)));
+    let retries = object.take("retries").and_then(|item| Some(item.at(item.integer(0..=10, cx)?)));
+    let cache = object.take("cache").and_then(|item| Some(item.at(policy::cache(&item, cx)?)));
     let fallback = policy::fallback(&mut object, role, cx);
     let shadow = policy::shadow(&mut object, role, cx);
     let max_reply = object.take("maxReply").and_then(|item| item.size(1 << 10..=1 << 30, cx));
@@ -146,7 +149,7 @@ fn block(item: &Item<'_>, role: Role, cx: &mut Context) -> Option<Plugin> {
         backing: backing?,
         timeout: timeout.unwrap_or(TIMEOUT),
         concurrency: concurrency.unwrap_or(CONCURRENCY),
-        retries: retries.unwrap_or(0),
+        retries,
         cache,
         fallback,
         shadow,

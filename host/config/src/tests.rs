@@ -1,7 +1,10 @@
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+
+mod chains;
+mod forwarders;
+mod modules;
 
 fn text(text: &str) -> Input {
     Input::Text { name: "test.yaml".into(), text: text.into(), folder: "tests/good".into() }
@@ -32,12 +35,15 @@ fn every_key_arrives() {
     assert_eq!((first.name.as_str(), first.addr.to_string().as_str()), ("1", "[::1]:8080"));
     assert_eq!(first.handler.authers.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["users", "wasm"]);
     assert_eq!((first.handler.retries, first.dial_timeout), (2, Duration::from_secs(3)));
-    let HandlerKind::Http(http) = &first.handler.kind;
+    let HandlerKind::Http(http) = &first.handler.kind else { panic!() };
     assert_eq!(http.header, [("X-Proxy".to_owned(), "drawspan".to_owned())]);
     assert_eq!(http.probe_resist.as_deref(), Some(&ProbeResist::Code(404)));
     assert_eq!(http.knock, ["a.example.com", "b.example.com"]);
     assert_eq!((http.auth_basic_realm.as_str(), http.proxy_agent.as_str()), ("realm", "agent"));
-    assert_eq!((http.read_timeout, http.idle_timeout), (Duration::from_secs(5), Some(Duration::from_secs(90))));
+    assert_eq!(
+        (first.handler.read_timeout, first.handler.idle_timeout),
+        (Duration::from_secs(5), Some(Duration::from_secs(90)))
+    );
     assert_eq!(second.handler.auth.as_ref().map(|auth| auth.password.expose()), Some("hunter2"));
     assert_eq!(second.dial_timeout, Duration::from_secs(15));
 
@@ -45,7 +51,8 @@ fn every_key_arrives() {
     let AutherKind::Users(users) = &users.kind else { panic!("{users:?}") };
     assert_eq!((users[0].username.as_str(), users[0].password.expose()), ("alice", "hunter2"));
     let AutherKind::Plugin(http) = &http.kind else { panic!("{http:?}") };
-    assert_eq!((http.timeout, http.on_error, http.concurrency), (Duration::from_secs(10), Some(OnError::Deny), 1024));
+    assert_eq!((http.timeout, http.concurrency), (Duration::from_secs(10), 1024));
+    assert_eq!(http.on_error.as_ref().map(|on_error| on_error.value), Some(OnError::Deny));
     let Backing::Http { addr, token, tls: None } = &http.backing else { panic!("{http:?}") };
     assert_eq!(addr.expose().as_str(), "http://u:hunter2@127.0.0.1:8000/auth");
     assert_eq!(addr.to_string(), "http://127.0.0.1:8000/auth");
@@ -53,7 +60,7 @@ fn every_key_arrives() {
     let AutherKind::Plugin(wasm) = &wasm.kind else { panic!("{wasm:?}") };
     assert_eq!((wasm.timeout, wasm.max_reply, wasm.concurrency), (Duration::from_millis(50), 65536, 64));
     let Backing::Wasm(wasm) = &wasm.backing else { panic!("{wasm:?}") };
-    assert_eq!(wasm.file.value, PathBuf::from("tests/good/component.wasm"));
+    assert_eq!(wasm.addr.value, ComponentAddr::File("tests/good/component.wasm".into()));
     assert_eq!((wasm.instance, wasm.instances, wasm.min_instances), (Instance::Fresh, 4, 2));
     assert_eq!((wasm.max_calls, wasm.memory), (Some(1000), 16 << 20));
     assert_eq!(wasm.sha256.as_ref().map(|digest| digest[1]), Some(0x23));
@@ -79,15 +86,19 @@ services: [{name: s, addr: ':0', handler: {type: http}}]
     ));
     let AutherKind::Plugin(plugin) = &config.authers[0].kind else { panic!() };
     let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
-    assert_eq!((plugin.retries, plugin.cache), (2, Some(Cache { ttl: minute, negative_ttl: second * 5, size: 7 })));
+    let value = |cache: &Option<At<Cache>>| cache.as_ref().map(|cache| cache.value);
+    let retries = |plugin: &Plugin| plugin.retries.as_ref().map(|retries| retries.value);
+    assert_eq!(retries(plugin), Some(2));
+    assert_eq!(value(&plugin.cache), Some(Cache { ttl: minute, negative_ttl: second * 5, size: 7 }));
     let fallback = plugin.fallback.as_ref().unwrap();
     assert!(matches!(fallback.backing, Backing::Wasm(_)), "{fallback:?}");
-    assert_eq!((fallback.timeout, fallback.retries, fallback.cache), (Duration::from_millis(50), 0, None));
+    assert_eq!(fallback.timeout, Duration::from_millis(50));
+    assert_eq!((retries(fallback), value(&fallback.cache)), (None, None));
     let last = fallback.fallback.as_ref().unwrap();
-    assert_eq!(last.cache, Some(Cache { ttl: second, negative_ttl: Duration::ZERO, size: 10_000 }));
+    assert_eq!(value(&last.cache), Some(Cache { ttl: second, negative_ttl: Duration::ZERO, size: 10_000 }));
     let shadow = plugin.shadow.as_ref().unwrap();
     assert!(matches!(shadow.plugin.backing, Backing::Http { .. }), "{shadow:?}");
-    assert_eq!((shadow.plugin.retries, shadow.sample), (1, 0.25));
+    assert_eq!((retries(&shadow.plugin), shadow.sample), (Some(1), 0.25));
 }
 
 #[test]
@@ -98,7 +109,7 @@ fn places_survive_to_the_caller() {
     ));
     let AutherKind::Plugin(plugin) = &config.authers[0].kind else { panic!() };
     let Backing::Wasm(wasm) = &plugin.backing else { panic!() };
-    let diagnostic = Diagnostic::error(&wasm.file.place, "no such module").with_help("try another");
+    let diagnostic = Diagnostic::error(&wasm.addr.place, "no such module").with_help("try another");
     let expected = "\
 error: no such module
  --> test.yaml:3:30

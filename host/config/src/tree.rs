@@ -1,8 +1,11 @@
 //! A configuration as a tree of values that know where they stand.
 
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
+use std::path::Path;
+use std::rc::Rc;
 
-use crate::Place;
+use crate::{Place, Source};
 
 /// One value.
 #[derive(Clone, Debug)]
@@ -33,6 +36,18 @@ pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) key_place: Place,
     pub(crate) node: Node,
+    /// Set when the same entry stands in several mappings.
+    pub(crate) spread: Option<Rc<Spread>>,
+}
+
+/// What is shared by the copies of an entry that stands in several mappings and need mean something only in one of them: a
+/// parameter of a command line URL.
+#[derive(Debug, Default)]
+pub(crate) struct Spread {
+    /// Some mapping knew it.
+    pub(crate) taken: Cell<bool>,
+    /// The keys of the mappings that didn't.
+    pub(crate) known: RefCell<Vec<&'static str>>,
 }
 
 impl Value {
@@ -59,4 +74,26 @@ impl Value {
             Self::Map(entries) => entries.is_empty(),
         }
     }
+}
+
+/// One configuration out of several: lists are joined, any other value is taken from the last that has it.
+pub(crate) fn merged(trees: Vec<Node>) -> Node {
+    let mut trees = trees.into_iter();
+    let place = Place::whole(&Source::new("", "", Path::new("")));
+    let mut root = trees.next().unwrap_or(Node { value: Value::Map(Vec::new()), place, spelled: 0..0 });
+    for tree in trees {
+        let (Value::Map(entries), Value::Map(more)) = (&mut root.value, tree.value) else {
+            continue;
+        };
+        for entry in more {
+            match entries.iter_mut().find(|known| known.key.eq_ignore_ascii_case(&entry.key)) {
+                None => entries.push(entry),
+                Some(known) => match (&mut known.node.value, entry.node.value) {
+                    (Value::List(list), Value::List(more)) => list.extend(more),
+                    (known, value) => *known = value,
+                },
+            }
+        }
+    }
+    root
 }

@@ -90,7 +90,7 @@ fn entry(key: Spanned<Raw>, value: Spanned<Raw>, source: &Arc<Source>) -> Result
         Value::Null => String::new(),
         Value::List(_) | Value::Map(_) => return Err(key.place),
     };
-    Ok(Entry { key: text, key_place: key.place, node: node(value, source)? })
+    Ok(Entry { key: text, key_place: key.place, node: node(value, source)?, spread: None })
 }
 
 /// What the library reports for a value.

@@ -1,36 +1,34 @@
 //! [`Gateway`]: everything that a config describes, ready to listen.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drawspan_config::{AutherKind, Config, Diagnostic, Handler, HandlerKind, ProbeResist, Service};
-use drawspan_modules::{AnyOf, Authenticator, UserTable};
+use drawspan_config::{Config, Diagnostic, ListenAddr, ListenerKind, TcpKeepalive};
 use drawspan_plugin_client::Metrics;
-use drawspan_proxy::Router;
-use drawspan_proxy::handler::{HandlerParts, http};
-use drawspan_proxy::listener::TcpListener;
-use drawspan_wire::http1::HostPort;
-use drawspan_wit::authenticator::AuthenticationRequest;
-use drawspan_wit::{BoxPlugin, Module, boxed};
+use drawspan_proxy::listener::{Listener, TcpListener, UdpListener, UdpSettings, UnixListener};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::chains::Chains;
+use crate::modules::Modules;
 use crate::plugins::Plugins;
 use crate::serve::{Serving, serve};
+use crate::services::{Made, Objects, refuse_global};
 use crate::sid::Sids;
 
 /// Everything that a config describes, ready to listen.
 pub struct Gateway {
     services: Vec<Ready>,
+    warnings: Vec<Diagnostic>,
+    tasks: TaskTracker,
 }
 
 struct Ready {
-    name: Arc<str>,
-    addr: String,
-    handler: http::Http,
+    made: Made,
+    addr: ListenAddr,
+    listener: drawspan_config::Listener,
 }
 
 /// An address can't be listened on.
@@ -43,8 +41,6 @@ pub struct BindError {
     pub source: drawspan_proxy::listener::BindError,
 }
 
-type Authers = HashMap<String, BoxPlugin<AuthenticationRequest>>;
-
 impl Gateway {
     /// Makes ready what `config` describes: components are compiled (and kept in `cache`, if given), started and checked.
     /// Plugin servers aren't contacted. Must run in a tokio runtime.
@@ -53,32 +49,27 @@ impl Gateway {
     /// Everything that is wrong with the plugins, at their places in the config.
     pub async fn load(config: &Config, cache: Option<PathBuf>) -> Result<Self, Vec<Diagnostic>> {
         let mut plugins = Plugins::new(Metrics::register(&mut Registry::default()), cache);
-        let mut errors = Vec::new();
-        let mut authers = Authers::new();
-        for auther in &config.authers {
-            let plugin = match &auther.kind {
-                AutherKind::Users(users) => {
-                    let users = users.iter().map(|user| (user.username.clone(), user.password.expose().to_owned()));
-                    boxed(UserTable::new(users))
+        let modules = Arc::new(Modules::load(config, &mut plugins).await?);
+        let chains = Chains::load(config, &modules, &mut plugins).await?;
+        let tasks = TaskTracker::new();
+        let objects = Objects { modules, chains, tasks: tasks.clone() };
+        let mut errors: Vec<_> = refuse_global(config).into_iter().collect();
+        let mut services = Vec::with_capacity(config.services.len());
+        for service in &config.services {
+            match objects.service(service) {
+                Ok(made) => {
+                    services.push(Ready { made, addr: service.addr.value.clone(), listener: service.listener.clone() })
                 }
-                AutherKind::Plugin(plugin) => match plugins.load(&auther.name, Module::Auther, plugin).await {
-                    Ok(client) => boxed(client),
-                    Err(error) => {
-                        errors.push(error);
-                        continue;
-                    }
-                },
-            };
-            authers.insert(auther.name.value.clone(), plugin);
-        }
-        if errors.is_empty() {
-            let services = config.services.iter().filter_map(|s| ready(s, &authers).map_err(|e| errors.push(e)).ok());
-            let services = services.collect();
-            if errors.is_empty() {
-                return Ok(Self { services });
+                Err(error) => errors.push(error),
             }
         }
-        Err(errors)
+        if errors.is_empty() { Ok(Self { services, warnings: plugins.take_warnings(), tasks }) } else { Err(errors) }
+    }
+
+    /// What the operator should know of the plugins, at their places in the config.
+    #[must_use]
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
     }
 
     /// Listens on every service's address.
@@ -88,18 +79,48 @@ impl Gateway {
     pub async fn bind(self) -> Result<Bound, BindError> {
         let sids = Arc::new(Sids::new());
         let mut services = Vec::with_capacity(self.services.len());
-        for Ready { name, addr, handler } in self.services {
-            let listener =
-                TcpListener::bind(&addr).await.map_err(|source| BindError { service: Arc::clone(&name), source })?;
-            services.push(Serving { name, listener, handler: Arc::new(handler), sids: Arc::clone(&sids) });
+        for Ready { made, addr, listener } in self.services {
+            let bound = bind(&addr, &listener).await;
+            let Made { service, reporter, client_reporter } = made;
+            let listener = bound.map_err(|source| BindError { service: Arc::clone(&service.name), source })?;
+            let (service, sids) = (Arc::new(service), Arc::clone(&sids));
+            services.push(Serving { listener, service, sids, reporter, client_reporter });
         }
-        Ok(Bound { services })
+        Ok(Bound { services, connections: self.tasks })
+    }
+}
+
+/// Listens as a service's listener says.
+async fn bind(
+    addr: &ListenAddr,
+    of: &drawspan_config::Listener,
+) -> Result<Listener, drawspan_proxy::listener::BindError> {
+    match (addr, &of.kind) {
+        (ListenAddr::Unix(path), kind) => {
+            let mode = if let ListenerKind::Unix(unix) = kind { unix.mode } else { None };
+            UnixListener::bind(path, mode).await.map(Listener::Unix)
+        }
+        (addr, ListenerKind::Udp(udp)) => {
+            let settings = UdpSettings {
+                keepalive: udp.keepalive,
+                ttl: udp.ttl,
+                read_queue: udp.read_queue as usize,
+                backlog: udp.backlog as usize,
+            };
+            UdpListener::bind(&addr.to_string(), settings).await.map(Listener::Udp)
+        }
+        (addr, _) => {
+            let TcpKeepalive { idle, interval, count } = of.keepalive;
+            let bound = TcpListener::bind(&addr.to_string()).await;
+            bound.map(|tcp| Listener::Tcp(tcp.with_keepalive(idle, interval, count)))
+        }
     }
 }
 
 /// A gateway that has its addresses.
 pub struct Bound {
     services: Vec<Serving>,
+    connections: TaskTracker,
 }
 
 impl Bound {
@@ -107,7 +128,7 @@ impl Bound {
     /// finish what they are doing. Dropping the future cuts everything off.
     pub async fn run(self, shutdown: impl Future<Output = ()>, grace: Duration) {
         let drain = CancellationToken::new();
-        let connections = TaskTracker::new();
+        let connections = self.connections;
         let listeners = TaskTracker::new();
         for service in self.services {
             listeners.spawn(serve(service, drain.clone(), connections.clone()));
@@ -122,51 +143,4 @@ impl Bound {
             tracing::warn!(connections = connections.len(), "connections were cut off");
         }
     }
-}
-
-fn ready(service: &Service, authers: &Authers) -> Result<Ready, Diagnostic> {
-    let Handler { kind: HandlerKind::Http(handler), retries, .. } = &service.handler;
-    let parts = HandlerParts {
-        authenticator: authenticator(&service.handler, authers),
-        router: Router { dial_timeout: service.dial_timeout, retries: *retries },
-    };
-    let settings = http::Settings {
-        headers: handler.header.clone(),
-        probe_resist: match &handler.probe_resist {
-            Some(resist) => Some(probe_resist(resist).map_err(|reason| Diagnostic::error(&resist.place, reason))?),
-            None => None,
-        },
-        knock: handler.knock.clone(),
-        realm: handler.auth_basic_realm.clone(),
-        agent: handler.proxy_agent.clone(),
-        read_timeout: handler.read_timeout,
-        idle_timeout: handler.idle_timeout,
-    };
-    Ok(Ready {
-        name: service.name.value.as_str().into(),
-        addr: service.addr.to_string(),
-        handler: http::Http::new(parts, settings),
-    })
-}
-
-/// Named authers in order, else the inline user, else nobody is asked.
-fn authenticator(handler: &Handler, authers: &Authers) -> Option<Authenticator> {
-    // The config was checked: every name is there.
-    let mut named: Vec<_> = handler.authers.iter().filter_map(|name| authers.get(&name.value).cloned()).collect();
-    let plugin = match (named.len(), &handler.auth) {
-        (0, None) => return None,
-        (0, Some(auth)) => boxed(UserTable::new([(auth.username.clone(), auth.password.expose().to_owned())])),
-        (1, _) => named.remove(0),
-        _ => boxed(AnyOf::new(named)),
-    };
-    Some(Authenticator::new(plugin))
-}
-
-fn probe_resist(resist: &ProbeResist) -> Result<http::ProbeResist, String> {
-    Ok(match resist {
-        ProbeResist::Code(code) => http::ProbeResist::Code(*code),
-        ProbeResist::Web(url) => http::ProbeResist::Web(url.expose().as_str().parse().map_err(|e| format!("{e}"))?),
-        ProbeResist::Host(host) => http::ProbeResist::Host(HostPort::parse(host, 80).map_err(|e| e.to_string())?),
-        ProbeResist::File(path) => http::ProbeResist::File(path.clone()),
-    })
 }

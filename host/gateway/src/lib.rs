@@ -4,10 +4,16 @@
 //! [`Gateway::bind`] then takes the addresses, and [`Bound::run`] serves until it is told to stop. Nothing listens before
 //! all is well.
 
+mod chains;
 mod gateway;
+mod grants;
+mod modules;
 mod plugins;
 mod serve;
+mod services;
 mod sid;
+mod tls;
+mod without_effect;
 
 pub use gateway::{BindError, Bound, Gateway};
 pub use plugins::Plugins;

@@ -4,12 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drawspan_config::{Backing, Diagnostic, GrpcTarget, Instance, OnError, Place, Plugin, Secret, Tls, WasmPlugin};
+use drawspan_config::{
+    Backing, ComponentAddr, Diagnostic, GrpcTarget, Instance, OnError, Place, Plugin, Secret, Tls, WasmPlugin,
+};
 use drawspan_plugin_client::{
     BackingSettings, Bare, CacheSettings, Engine, GrpcSettings, HttpSettings, LoadError, Metrics, PluginClient,
-    PluginSettings, ShadowSettings, Target, TlsSettings, WasmSettings,
+    PluginSettings, ShadowSettings, Source, Target, TlsSettings, WasmSettings,
 };
 use drawspan_wit::Module;
+
+use crate::grants;
+use crate::without_effect::without_effect;
 
 /// How long a component may take to start, when its calls have less time than that: a first start is slower than a call.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,13 +25,19 @@ pub struct Plugins {
     cache: Option<PathBuf>,
     /// Made when the first component is loaded; a gateway without one needs none.
     engine: Option<Engine>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl Plugins {
     /// Compiled components are kept in `cache`, if given.
     #[must_use]
     pub fn new(metrics: Metrics, cache: Option<PathBuf>) -> Self {
-        Self { metrics, cache, engine: None }
+        Self { metrics, cache, engine: None, warnings: Vec::new() }
+    }
+
+    /// What the operator should know of the blocks made ready so far, and wasn't told yet.
+    pub fn take_warnings(&mut self) -> Vec<Diagnostic> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// Makes ready a plugin that answers the calls of `module` under the name `name`.
@@ -51,6 +62,7 @@ impl Plugins {
 
     /// The settings of a block and those within, each named by its key after the block around it.
     fn settings(&mut self, name: Arc<str>, module: Module, plugin: &Plugin) -> Result<PluginSettings, Diagnostic> {
+        self.warnings.extend(without_effect(&name, module, plugin));
         let fallback = match &plugin.fallback {
             Some(fallback) => Some(Box::new(self.settings(format!("{name}.fallback").into(), module, fallback)?)),
             None => None,
@@ -65,25 +77,25 @@ impl Plugins {
         Ok(PluginSettings {
             name: Arc::clone(&name),
             module,
-            backing: self.backing(name, plugin)?,
+            backing: self.backing(name, module, plugin)?,
             timeout: plugin.timeout,
             concurrency: plugin.concurrency as usize,
-            retries: plugin.retries,
-            cache: plugin.cache.map(|cache| CacheSettings {
+            retries: plugin.retries.as_ref().map_or(0, |retries| retries.value),
+            cache: plugin.cache.as_ref().map(|cache| CacheSettings {
                 ttl: cache.ttl,
                 negative_ttl: cache.negative_ttl,
                 size: cache.size.into(),
             }),
             fallback,
             shadow,
-            on_error: plugin.on_error.map(|on_error| match on_error {
+            on_error: plugin.on_error.as_ref().map(|on_error| match on_error.value {
                 OnError::Allow => drawspan_wit::OnError::Allow,
                 OnError::Deny => drawspan_wit::OnError::Deny,
             }),
         })
     }
 
-    fn backing(&mut self, name: Arc<str>, plugin: &Plugin) -> Result<BackingSettings, Diagnostic> {
+    fn backing(&mut self, name: Arc<str>, module: Module, plugin: &Plugin) -> Result<BackingSettings, Diagnostic> {
         let max_reply = usize::try_from(plugin.max_reply).unwrap_or(usize::MAX);
         // Half of a call's time, so that the attempt's end is known to the calls that wait for it.
         let connect_timeout = (plugin.timeout / 2).min(Duration::from_secs(5));
@@ -107,8 +119,10 @@ impl Plugins {
                 max_reply,
             }),
             Backing::Wasm(wasm) => {
-                let start_timeout = plugin.timeout.max(START_TIMEOUT);
-                BackingSettings::Wasm(wasm_settings(name, wasm, max_reply, start_timeout), self.engine(wasm)?)
+                if let Some(cache) = &self.cache {
+                    grants::keep_from(cache, wasm)?;
+                }
+                BackingSettings::Wasm(wasm_settings(name, module, plugin, wasm, max_reply), self.engine(wasm)?)
             }
         })
     }
@@ -118,7 +132,7 @@ impl Plugins {
             return Ok(engine.clone());
         }
         let engine =
-            Engine::new(self.cache.clone()).map_err(|error| Diagnostic::error(&wasm.file.place, error.to_string()))?;
+            Engine::new(self.cache.clone()).map_err(|error| Diagnostic::error(&wasm.addr.place, error.to_string()))?;
         Ok(self.engine.insert(engine).clone())
     }
 }
@@ -142,14 +156,18 @@ fn place(plugin: &Plugin) -> &Place {
     match &plugin.backing {
         Backing::Grpc { addr, .. } => &addr.place,
         Backing::Http { addr, .. } => &addr.place,
-        Backing::Wasm(wasm) => &wasm.file.place,
+        Backing::Wasm(wasm) => &wasm.addr.place,
     }
 }
 
-fn wasm_settings(name: Arc<str>, wasm: &WasmPlugin, max_reply: usize, start_timeout: Duration) -> WasmSettings {
+fn wasm_settings(name: Arc<str>, module: Module, plugin: &Plugin, wasm: &WasmPlugin, max_reply: usize) -> WasmSettings {
     WasmSettings {
+        keyvalue: grants::stores(module, &name, wasm),
         name,
-        path: wasm.file.value.clone(),
+        source: match &wasm.addr.value {
+            ComponentAddr::File(path) => Source::File(path.clone()),
+            ComponentAddr::Https(url) => Source::Https(url.expose().clone()),
+        },
         sha256: wasm.sha256.as_ref().map(|digest| digest.value),
         instances: wasm.instances as usize,
         min_instances: wasm.min_instances as usize,
@@ -160,11 +178,13 @@ fn wasm_settings(name: Arc<str>, wasm: &WasmPlugin, max_reply: usize, start_time
         memory: usize::try_from(wasm.memory).unwrap_or(usize::MAX),
         config: pairs(&wasm.config),
         env: pairs(&wasm.env),
-        keyvalue: (wasm.keyvalue.iter())
-            .map(|(name, size)| (name.clone(), usize::try_from(*size).unwrap_or(usize::MAX)))
-            .collect(),
+        mounts: grants::mounts(wasm),
+        connect: grants::connect(wasm),
+        http_hosts: grants::http_hosts(wasm),
+        log: wasm.log,
+        timeout: plugin.timeout,
         max_reply,
-        start_timeout,
+        start_timeout: plugin.timeout.max(START_TIMEOUT),
     }
 }
 

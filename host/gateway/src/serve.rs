@@ -3,62 +3,89 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drawspan_modules::ConnInfo;
-use drawspan_proxy::Conn;
-use drawspan_proxy::handler::{HandlerError, http::Http};
-use drawspan_proxy::listener::{AcceptError, Accepted, TcpListener};
+use drawspan_modules::{ConnInfo, ServiceState};
+use drawspan_proxy::handler::HandlerError;
+use drawspan_proxy::listener::{AcceptError, Accepted, Listener};
+use drawspan_proxy::{ClientReporter, Service, ServiceReporter};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::sid::Sids;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// After an error that may pass (GOST reference, dataplane 2); each pause is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A service that listens.
 pub(crate) struct Serving {
-    pub(crate) name: Arc<str>,
-    pub(crate) listener: TcpListener,
-    pub(crate) handler: Arc<Http>,
+    pub(crate) listener: Listener,
+    pub(crate) service: Arc<Service>,
     pub(crate) sids: Arc<Sids>,
+    pub(crate) reporter: Option<ServiceReporter>,
+    pub(crate) client_reporter: Option<ClientReporter>,
 }
 
 /// Accepts until `drain` is cancelled, with a task of `connections` for each connection. Nothing in this loop waits for
 /// anything but the listener: a slow plugin never keeps others from being accepted.
-pub(crate) async fn serve(service: Serving, drain: CancellationToken, connections: TaskTracker) {
-    let Serving { name, listener, handler, sids } = service;
-    tracing::info!(kind = "service", service = %name, "listening on {}/tcp", listener.local_addr());
+pub(crate) async fn serve(serving: Serving, drain: CancellationToken, connections: TaskTracker) {
+    let Serving { listener, service, sids, reporter, client_reporter } = serving;
+    let (states, receiver) = mpsc::unbounded_channel();
+    if let Some(reporter) = reporter {
+        connections.spawn(reporter.run(receiver));
+    }
+    if let Some(reporter) = client_reporter {
+        connections.spawn(reporter.run(drain.clone()));
+    }
+    // Without a reporter nobody listens.
+    let tell = |state| {
+        let _ = states.send(state);
+    };
+    tell(ServiceState::Running);
+    let (name, network) = (Arc::clone(&service.name), listener.network());
+    tracing::info!(kind = "service", service = %name, "listening on {}/{network}", listener.local_addr());
+    tell(ServiceState::Ready);
     let mut pause = FIRST_PAUSE;
     loop {
         let accepted = tokio::select! {
-            () = drain.cancelled() => return,
+            () = drain.cancelled() => return tell(ServiceState::Closed),
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(Accepted { stream, client, local }) => {
+            Ok(accepted) => {
+                if pause > FIRST_PAUSE {
+                    tell(ServiceState::Ready);
+                }
                 pause = FIRST_PAUSE;
-                let info = ConnInfo { service: Arc::clone(&name), sid: sids.next(), client, local };
-                connections.spawn(handle(Arc::clone(&handler), Conn { stream, info }, drain.clone()));
+                connections.spawn(handle(Arc::clone(&service), accepted, network, sids.next(), drain.clone()));
             }
             Err(AcceptError::Temporary(error)) => {
                 tracing::error!(kind = "service", service = %name, %error, "can't accept; trying again in {pause:?}");
+                if pause == FIRST_PAUSE {
+                    tell(ServiceState::Failed);
+                }
                 tokio::select! {
-                    () = drain.cancelled() => return,
+                    () = drain.cancelled() => return tell(ServiceState::Closed),
                     () = tokio::time::sleep(pause) => {}
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
             Err(error) => {
                 tracing::error!(kind = "service", service = %name, "the service is over: {error}");
-                return;
+                return tell(ServiceState::Closed);
             }
         }
     }
 }
 
-async fn handle(handler: Arc<Http>, conn: Conn, drain: CancellationToken) {
-    let info = conn.info.clone();
-    let Err(error) = handler.handle(conn, drain).await else { return };
+async fn handle(
+    service: Arc<Service>,
+    accepted: Accepted,
+    network: &'static str,
+    sid: Arc<str>,
+    drain: CancellationToken,
+) {
+    let Err((info, error)) = service.serve(accepted, network, sid, drain).await else { return };
     let ConnInfo { service, sid, client, .. } = info;
     match error {
         HandlerError::Dial(_) | HandlerError::Upstream { .. } | HandlerError::UpstreamTimedOut { .. } => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use drawspan_wit::admission::{AdmissionRequest, Verdict};
 use drawspan_wit::{BoxPlugin, CallError, Plugin};
 
-use crate::ConnInfo;
+use crate::{Addr, ConnInfo};
 
 /// Decides which connections are served. Cheap to clone.
 #[derive(Clone)]
@@ -24,11 +24,16 @@ impl Admission {
     ///
     /// GOST: asks twice per connection, with the same arguments. Here once.
     pub async fn admits(&self, conn: &ConnInfo, network: &str) -> bool {
-        let request = AdmissionRequest {
-            network: network.to_owned(),
-            client_address: conn.client.to_string(),
-            service: Some(conn.service.to_string()),
-        };
+        self.ask(network, &conn.client, Some(conn.service.to_string())).await
+    }
+
+    /// Whether one more datagram of a client whose first one was admitted is to be passed on.
+    pub async fn admits_datagram(&self, client: &Addr) -> bool {
+        self.ask("udp", client, None).await
+    }
+
+    async fn ask(&self, network: &str, client: &Addr, service: Option<String>) -> bool {
+        let request = AdmissionRequest { network: network.to_owned(), client_address: client.to_string(), service };
         // A failure was given its meaning, denied, by the plugin's client; what else could be left denies as well.
         self.plugin.call(Arc::new(request)).await.is_ok_and(|verdict| verdict == Verdict::Admitted)
     }
@@ -77,8 +82,8 @@ mod tests {
         let conn = ConnInfo {
             service: "s".into(),
             sid: "".into(),
-            client: "192.0.2.7:1".parse().unwrap(),
-            local: "192.0.2.1:2".parse().unwrap(),
+            client: "192.0.2.7:1".parse::<std::net::SocketAddr>().unwrap().into(),
+            local: "192.0.2.1:2".parse::<std::net::SocketAddr>().unwrap().into(),
         };
         for (members, admitted) in [
             (vec![], true),

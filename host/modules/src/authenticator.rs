@@ -19,7 +19,8 @@ impl ClientId {
     }
 
     /// The id for another module's request: an anonymous client has none.
-    pub(crate) fn known(&self) -> Option<String> {
+    #[must_use]
+    pub fn known(&self) -> Option<String> {
         (!self.0.is_empty()).then(|| self.0.to_string())
     }
 }

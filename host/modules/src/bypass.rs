@@ -20,8 +20,20 @@ impl Bypass {
         Self { plugin }
     }
 
-    /// Whether `target` is in the set. `service` is `None` at hop and node level (GOST reference, modules 2.3).
+    /// Whether a service refuses `target`; it does when nobody can tell.
     pub async fn contains(&self, service: Option<&str>, client: Option<&ClientId>, target: &Target) -> bool {
+        self.ask(service, client, target).await.unwrap_or(true)
+    }
+
+    /// Whether a hop or a node doesn't carry `target` (GOST reference, modules 2.3).
+    ///
+    /// # Errors
+    /// When nobody can tell, which must not be taken for "go directly then".
+    pub async fn judge(&self, client: Option<&ClientId>, target: &Target) -> Result<bool, CallError> {
+        self.ask(None, client, target).await
+    }
+
+    async fn ask(&self, service: Option<&str>, client: Option<&ClientId>, target: &Target) -> Result<bool, CallError> {
         let request = BypassRequest {
             network: target.network.clone(),
             target_address: target.address.clone(),
@@ -30,8 +42,7 @@ impl Bypass {
             client_id: client.and_then(ClientId::known),
             service: service.map(str::to_owned),
         };
-        // Refused, when nobody can tell.
-        self.plugin.call(Arc::new(request)).await.map_or(true, |found| found == Match::Matched)
+        Ok(self.plugin.call(Arc::new(request)).await? == Match::Matched)
     }
 }
 

@@ -1,12 +1,11 @@
 //! [`Hop`]: which node carries a request.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use drawspan_wit::hop::HopRequest;
 use drawspan_wit::{BoxPlugin, CallError, Plugin};
 
-use crate::{ClientId, Target};
+use crate::{Addr, ClientId, Target};
 
 /// Chooses the node that carries a request over one hop. Cheap to clone.
 #[derive(Clone)]
@@ -21,24 +20,30 @@ impl Hop {
         Self { plugin }
     }
 
+    /// Of `target` only what isn't empty is known: nearly nothing for a forwarder, which looks for one.
+    ///
     /// The node's JSON text, or `None` for no node: the route then ends before this hop.
     ///
     /// # Errors
     /// When nobody can tell: the dial fails. GOST: goes on without a node, which on the first hop means directly.
     pub async fn select(
         &self,
-        target: Option<&Target>,
+        target: &Target,
         client: Option<&ClientId>,
-        source: Option<SocketAddr>,
+        source: Option<&Addr>,
     ) -> Result<Option<String>, CallError> {
         let request = HopRequest {
-            network: target.map(|target| target.network.clone()),
-            target_address: target.map(|target| target.address.clone()),
-            host: target.and_then(|target| target.host.clone()),
-            path: target.and_then(|target| target.path.clone()),
+            network: known(&target.network),
+            target_address: known(&target.address),
+            host: target.host.clone(),
+            path: target.path.clone(),
             client_id: client.and_then(ClientId::known),
-            source_address: source.map(|source| source.to_string()),
+            source_address: source.map(Addr::to_string),
         };
         self.plugin.call(Arc::new(request)).await
     }
+}
+
+fn known(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }

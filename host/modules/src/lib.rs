@@ -1,14 +1,19 @@
 //! The modules as the gateway's handlers see them: nouns that speak of connections and clients, over whatever answers.
 //!
 //! A noun turns domain values into a call and a reply into a domain value. It holds no policy and knows no transport:
-//! rules from the config ([`UserTable`]) and groups ([`AnyOf`], [`AllOf`], [`BypassGroup`]) are plugins like any other.
+//! rules from the config ([`UserTable`], [`BypassRules`] and so on) and groups ([`AnyOf`], [`AllOf`], [`BypassGroup`]) are plugins like any other.
 
 mod admission;
+mod admission_rules;
 mod authenticator;
 mod bypass;
+mod bypass_rules;
 mod conn;
 mod hop;
+mod host_table;
 mod ingress;
+mod ip_table;
+mod limit_rules;
 mod limiter;
 mod names;
 mod observer;
@@ -19,14 +24,19 @@ mod sd;
 mod users;
 
 pub use admission::{Admission, AllOf};
+pub use admission_rules::AdmissionRules;
 pub use authenticator::{AnyOf, Authenticator, ClientId};
 pub use bypass::{Bypass, BypassGroup, BypassMember};
-pub use conn::{ConnInfo, Target};
+pub use bypass_rules::{BypassRules, TargetPattern};
+pub use conn::{Addr, ConnInfo, Target};
 pub use hop::Hop;
+pub use host_table::HostTable;
 pub use ingress::{Endpoint, Ingress};
-pub use limiter::{Limited, Limiter};
+pub use ip_table::IpTable;
+pub use limit_rules::{ConnLimiter, ConnPermit, LimitRules, RateLimiter};
+pub use limiter::{Limited, Limiter, Rates};
 pub use names::{Family, Hosts, Resolver};
-pub use observer::Observer;
+pub use observer::{Event, EventDetail, EventSource, Observer, ServiceState, Stats, Status};
 pub use recorder::Recorder;
 pub use rewriter::Rewriter;
 pub use router::Router;

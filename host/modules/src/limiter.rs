@@ -1,13 +1,14 @@
 //! [`Limiter`]: bandwidth limits.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use drawspan_wit::traffic_limiter::{LimitRequest, LimitScope, Rates};
+use drawspan_wit::traffic_limiter::{LimitRequest, LimitScope};
 use drawspan_wit::{BoxPlugin, Plugin};
 
-use crate::ClientId;
+use crate::{Addr, ClientId};
+
+pub use drawspan_wit::traffic_limiter::Rates;
 
 /// Keys whose last rates are remembered. Beyond that, what is forgotten is unlimited only while the plugin fails.
 const REMEMBERED: usize = 10_000;
@@ -25,7 +26,7 @@ pub enum Limited<'a> {
     /// One connection.
     Connection {
         /// Where the client connects from.
-        source: SocketAddr,
+        source: &'a Addr,
     },
     /// A whole service.
     Service,
@@ -36,7 +37,7 @@ pub enum Limited<'a> {
         /// The target of the connection that needs the limit first.
         target: &'a str,
         /// Where that connection comes from.
-        source: SocketAddr,
+        source: &'a Addr,
     },
 }
 
@@ -122,7 +123,7 @@ mod tests {
         let alice = ClientId::from("alice".to_owned());
         let bob = ClientId::from("bob".to_owned());
         let of = async |client: &ClientId, port| {
-            let source = SocketAddr::from(([192, 0, 2, 7], port));
+            let source = &Addr::from(std::net::SocketAddr::from(([192, 0, 2, 7], port)));
             let limited = Limited::Client { client, target: "example.org:443", source };
             limiter.rates("s", "tcp", limited).await.upload
         };

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use drawspan_wit::observer::{Event, ObserveRequest};
+use drawspan_wit::observer::ObserveRequest;
 use drawspan_wit::{BoxPlugin, CallError, Plugin};
+
+pub use drawspan_wit::observer::{Event, EventDetail, EventSource, ServiceState, Stats, Status};
 
 /// Receives traffic counters and state changes. Cheap to clone.
 #[derive(Clone)]

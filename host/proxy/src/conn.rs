@@ -1,13 +1,28 @@
 //! [`Conn`]: a client connection on its way to a handler.
 
-use drawspan_modules::ConnInfo;
-use tokio::net::TcpStream;
+use std::sync::Arc;
 
-/// An accepted connection and what is known of it.
+use drawspan_modules::ConnInfo;
+
+use crate::net::{Buffered, Counters, Limits, Stream};
+
+/// An accepted connection and what is known of it: bytes, or a [client's datagrams](crate::listener::UdpSession).
 #[derive(Debug)]
-pub struct Conn {
-    /// The bytes. Nothing has been read yet.
-    pub stream: TcpStream,
+pub struct Conn<S = Buffered> {
+    /// What comes and goes. Whoever looked at the first bytes has left them there.
+    pub stream: S,
     /// Who, where and for which service.
     pub info: ConnInfo,
+    /// Bandwidth limits of its service and of itself; all apply.
+    pub limits: Vec<Arc<Limits>>,
+    /// What its service counts.
+    pub counters: Option<Arc<Counters>>,
+}
+
+impl Conn {
+    /// A connection without limits, that nobody counts.
+    #[must_use]
+    pub fn new(stream: impl Into<Stream>, info: ConnInfo) -> Self {
+        Self { stream: Buffered::new(stream), info, limits: Vec::new(), counters: None }
+    }
 }

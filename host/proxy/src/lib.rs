@@ -4,10 +4,23 @@
 //! modules, a [`Router`] connects to the target, and [`net`] moves the bytes.
 
 mod conn;
-mod dial;
+pub mod connector;
+pub mod dialer;
+pub mod direct;
 pub mod handler;
 pub mod listener;
 pub mod net;
+mod observe;
+pub mod router;
+mod service;
+mod shaper;
+pub mod tls;
+mod websocket;
 
 pub use conn::Conn;
-pub use dial::{DialError, DialReason, Router};
+pub use direct::Direct;
+pub use observe::{ClientCounters, ClientReporter, Reports, ServiceReporter};
+pub use router::{DialError, DialReason, Router, Upstream, Wanted};
+pub use service::{Layer, Service};
+pub use shaper::{LimitSource, ServiceScope, Shaper};
+pub use websocket::{WsClient, WsServer};

@@ -3,4 +3,11 @@
 //! Every parser here reads what strangers send. None panics, none allocates more than its documented bound, and each can
 //! be fed its input in pieces of any size.
 
+mod cursor;
+pub mod gost_target;
 pub mod http1;
+pub mod proxy_protocol;
+pub mod sniff;
+pub mod socks;
+pub mod tls;
+pub mod websocket;

@@ -2,13 +2,16 @@
 
 #![no_main]
 
-use drawspan_wire::http1::{ChunkError, ChunkScanner};
+use drawspan_wire::http1::{BodyLength, BodyScanner, ChunkError, ChunkScanner};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (usize, &[u8])| {
     let (cut, bytes) = input;
     let (first, second) = bytes.split_at(cut % (bytes.len() + 1));
-    assert_eq!(scan([bytes, b""]), scan([first, second]));
+    let whole = scan([bytes, b""]);
+    assert_eq!(whole, scan([first, second]));
+    assert_eq!(whole.map(|(belonging, _)| belonging), decode([bytes, b""]).map(|(belonging, _)| belonging));
+    assert_eq!(decode([bytes, b""]), decode([first, second]));
 });
 
 /// How many bytes belong to the body, and whether it is complete.
@@ -21,4 +24,14 @@ fn scan(pieces: [&[u8]; 2]) -> Result<(usize, bool), ChunkError> {
         belonging += here;
     }
     Ok((belonging, scanner.is_complete()))
+}
+
+/// How many bytes belong to the body, and its content.
+fn decode(pieces: [&[u8]; 2]) -> Result<(usize, Vec<u8>), ChunkError> {
+    let (mut scanner, mut content) = (BodyScanner::new(BodyLength::Chunked), Vec::new());
+    let mut belonging = 0;
+    for piece in pieces {
+        belonging += scanner.decode(piece, |part| content.extend_from_slice(part))?;
+    }
+    Ok((belonging, content))
 }

@@ -2,7 +2,9 @@
 
 #![no_main]
 
-use drawspan_wire::http1::{Credentials, HostPort, RequestHead, RequestTarget, is_dns_name, url_host};
+use drawspan_wire::http1::{
+    Credentials, HostPort, RequestHead, RequestTarget, is_dns_name, named_host, origin_form, url_host,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -15,6 +17,11 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(head) = RequestHead::parse(bytes) {
         let _ = url_host(&head);
+        let origin = origin_form(&head);
+        assert!(!origin.contains([' ', '\r', '\n']), "{origin:?} would break the request line");
+        if let Ok(Some(host)) = named_host(&head, 80) {
+            assert_reads_back(&host);
+        }
         if let Some(value) = head.headers.get("proxy-authorization") {
             let _ = Credentials::parse(value);
         }

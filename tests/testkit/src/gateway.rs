@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
@@ -58,16 +58,12 @@ impl Gateway {
         gateway
     }
 
-    fn spawn<A: AsRef<OsStr>>(dir: Dir, args: &[A]) -> Self {
-        let mut child = Command::new(binary())
+    /// Starts the executable with these arguments in `dir`, whatever it is to do.
+    pub fn spawn<A: AsRef<OsStr>>(dir: Dir, args: &[A]) -> Self {
+        let mut child = command(dir.path())
             .args(args)
-            .current_dir(dir.path())
-            .env_clear()
-            .env("HOME", dir.path())
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
         let stdout = child.stdout.take().expect("standard output is piped");
@@ -116,8 +112,18 @@ impl Gateway {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("the gateway is running");
-        kill_process(pid, signal).expect("the gateway takes the signal");
+        kill_process(self.pid(), signal).expect("the gateway takes the signal");
+    }
+
+    /// From now on it can open `files` more files, sockets included.
+    pub fn allow_files(&self, files: u64) {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the gateway is running").count();
+        let limit = Rlimit { current: Some(open as u64 + files), ..getrlimit(Resource::Nofile) };
+        prlimit(Some(self.pid()), Resource::Nofile, limit).expect("the gateway's limits are ours to set");
+    }
+
+    fn pid(&self) -> Pid {
+        self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("the gateway is running")
     }
 
     /// Asks the gateway to end and waits until it has.
@@ -153,9 +159,7 @@ impl Gateway {
 
 /// Runs the gateway in `dir` until it ends by itself.
 pub async fn run(dir: &Path, args: &[&str]) -> Finished {
-    let mut command = Command::new(binary());
-    command.args(args).current_dir(dir).env_clear().env("HOME", dir).stdin(Stdio::null()).kill_on_drop(true);
-    let output = within("the gateway to end", command.output()).await;
+    let output = within("the gateway to end", command(dir).args(args).output()).await;
     let output = output.unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
     let stderr = String::from_utf8(output.stderr).expect("standard error is UTF-8");
     Finished {
@@ -164,6 +168,17 @@ pub async fn run(dir: &Path, args: &[&str]) -> Finished {
         log: stderr.lines().map(|line| LogLine::new(line.to_owned())).collect(),
         stderr,
     }
+}
+
+/// The gateway, at home in `dir`. If there is a `roots.pem`, the system's roots are those.
+fn command(dir: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command.current_dir(dir).env_clear().env("HOME", dir).stdin(Stdio::null()).kill_on_drop(true);
+    let roots = dir.join("roots.pem");
+    if roots.exists() {
+        command.env("SSL_CERT_FILE", roots);
+    }
+    command
 }
 
 fn text(log: &[LogLine]) -> String {

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::serve::{BoxStream, accept_tls, loopback};
 use crate::{Server, Tls, Users};
@@ -32,6 +32,8 @@ pub enum GrpcAnswer {
     Users(Users),
     /// The same, after this time.
     Slow(Duration, Users),
+    /// The same, when there is a permit, which it takes.
+    Held(Arc<Semaphore>, Users),
     /// Never answers.
     Never,
     /// Accepts everyone under this id.
@@ -165,6 +167,10 @@ impl State {
             GrpcAnswer::Users(users) => reply(&check(users, &request)),
             GrpcAnswer::Slow(delay, users) => {
                 tokio::time::sleep(*delay).await;
+                reply(&check(users, &request))
+            }
+            GrpcAnswer::Held(gate, users) => {
+                gate.acquire().await.expect("a gate stays").forget();
                 reply(&check(users, &request))
             }
             GrpcAnswer::Never => std::future::pending().await,

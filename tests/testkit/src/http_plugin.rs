@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::serve::{BoxStream, accept_tls, loopback};
 use crate::{Server, Tls, Users};
@@ -21,6 +21,8 @@ use crate::{Server, Tls, Users};
 pub enum HttpAnswer {
     /// Accepts these users; the id is the user name.
     Users(Users),
+    /// The same, when there is a permit, which it takes.
+    Held(Arc<Semaphore>, Users),
     /// Always this status, header (if any) and body.
     Reply {
         /// The status.
@@ -136,10 +138,10 @@ impl State {
             body: body.clone(),
         });
         Ok(match &self.answer {
-            HttpAnswer::Users(users) => {
-                let user = body["username"].as_str().unwrap_or_default();
-                let ok = users.contains(&(user, body["password"].as_str().unwrap_or_default()));
-                response(200, None, json!({"ok": ok, "id": if ok { user } else { "" }}).to_string().into())
+            HttpAnswer::Users(users) => check(users, &body),
+            HttpAnswer::Held(gate, users) => {
+                gate.acquire().await.expect("a gate stays").forget();
+                check(users, &body)
             }
             HttpAnswer::Reply { status, header, body } => response(*status, *header, body.clone()),
             HttpAnswer::RedirectToYes(_) if parts.uri.path() == "/yes" => yes(),
@@ -151,6 +153,12 @@ impl State {
             }
         })
     }
+}
+
+fn check(users: Users, request: &Value) -> Response<Full<Bytes>> {
+    let user = request["username"].as_str().unwrap_or_default();
+    let ok = users.contains(&(user, request["password"].as_str().unwrap_or_default()));
+    response(200, None, json!({"ok": ok, "id": if ok { user } else { "" }}).to_string().into())
 }
 
 fn yes() -> Response<Full<Bytes>> {

@@ -17,6 +17,7 @@ mod http_plugin;
 mod log;
 mod origin;
 mod raw;
+mod redis;
 mod serve;
 mod wait;
 
@@ -30,6 +31,7 @@ pub use http_plugin::{HttpAnswer, HttpCall, HttpPlugin};
 pub use log::LogLine;
 pub use origin::{http_origin, tcp_echo};
 pub use raw::{Misbehaviour, misbehaving, unused_addr};
+pub use redis::Redis;
 pub use serve::{Server, Tls};
 pub use wait::{PATIENCE, eventually, within};
 

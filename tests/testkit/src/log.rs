@@ -36,10 +36,11 @@ impl LogLine {
         matches!(self.field("level"), "warn" | "warning" | "error" | "fatal")
     }
 
-    /// The service and address of a `listening on 127.0.0.1:34567/tcp` line.
+    /// The service and address of a `listening on 127.0.0.1:34567/tcp` line, or `/udp`.
     #[must_use]
     pub fn listening(&self) -> Option<(&str, SocketAddr)> {
-        let addr = self.field("msg").strip_prefix("listening on ")?.strip_suffix("/tcp")?;
+        let addr = self.field("msg").strip_prefix("listening on ")?;
+        let addr = addr.strip_suffix("/tcp").or(addr.strip_suffix("/udp"))?;
         Some((self.field("service"), addr.parse().ok()?))
     }
 }

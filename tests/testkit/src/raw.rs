@@ -18,17 +18,21 @@ pub enum Misbehaviour {
     Garbage,
     /// Resets the connection as soon as the first bytes arrive.
     Reset,
+    /// Resets the connection as soon as it is there.
+    ResetAtOnce,
 }
 
 /// A server that misbehaves.
 pub async fn misbehaving(misbehaviour: Misbehaviour) -> Server {
     Server::tcp(loopback(), move |mut stream| async move {
         let mut buffer = [0; 4096];
-        let Ok(1..) = stream.read(&mut buffer).await else { return };
+        if !matches!(misbehaviour, Misbehaviour::ResetAtOnce) {
+            let Ok(1..) = stream.read(&mut buffer).await else { return };
+        }
         match misbehaviour {
             Misbehaviour::Hold => {}
             Misbehaviour::Garbage => stream.write_all(b"\x7fnonsense\r\n\r\n\xff\xfe\0\x01").await.unwrap_or_default(),
-            Misbehaviour::Reset => {
+            Misbehaviour::Reset | Misbehaviour::ResetAtOnce => {
                 let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
                 return;
             }

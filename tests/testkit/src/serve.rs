@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,6 +18,7 @@ pub type Tls = Option<Arc<ServerConfig>>;
 /// A running server.
 pub struct Server {
     addr: Option<SocketAddr>,
+    accepted: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -28,6 +30,12 @@ impl Server {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr.expect("a TCP server")
+    }
+
+    /// How many connections it accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Ends the server and its connections; when this returns, its port is free.
@@ -43,14 +51,17 @@ impl Server {
     {
         let listener = TcpListener::bind(addr).await.unwrap_or_else(|error| panic!("{addr}: {error}"));
         let addr = listener.local_addr().expect("a bound listener has an address");
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&accepted);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 stream.set_nodelay(true).expect("a TCP option");
                 connections.spawn(on_connection(stream));
             }
         });
-        Self { addr: Some(addr), task }
+        Self { addr: Some(addr), accepted, task }
     }
 
     /// Serves connections to a unix socket.
@@ -59,13 +70,16 @@ impl Server {
         F: Future<Output = ()> + Send + 'static,
     {
         let listener = UnixListener::bind(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&accepted);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 connections.spawn(on_connection(Box::new(stream)));
             }
         });
-        Self { addr: None, task }
+        Self { addr: None, accepted, task }
     }
 }
 

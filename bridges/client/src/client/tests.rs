@@ -1,4 +1,7 @@
+use std::path::PathBuf;
+
 use drawspan_testkit::{HttpAnswer, HttpPlugin};
+use drawspan_wit::bypass::{BypassRequest, Match};
 
 use super::*;
 use crate::layer::fakes::{Counted, authenticate, identity};
@@ -46,20 +49,7 @@ fn http(server: &HttpPlugin) -> BackingSettings {
 }
 
 fn missing_component() -> BackingSettings {
-    let settings = WasmSettings {
-        name: "auther-0".into(),
-        path: "nowhere.wasm".into(),
-        sha256: None,
-        instances: 1,
-        min_instances: 1,
-        max_calls: 0,
-        memory: 64 << 20,
-        config: vec![],
-        env: vec![],
-        keyvalue: vec![],
-        max_reply: MAX_REPLY,
-        start_timeout: TIMEOUT,
-    };
+    let settings = WasmSettings::new("auther-0", "nowhere.wasm");
     BackingSettings::Wasm(settings, Engine::new(None).unwrap())
 }
 
@@ -117,4 +107,29 @@ async fn an_error_names_the_block_that_cant_be_used() {
     let error = PluginClient::load(outermost, &Counted::new().metrics).await.err().unwrap();
     assert_eq!(&*error.plugin, "auther-0.fallback.shadow");
     assert!(error.to_string().contains("nowhere.wasm"), "{error}");
+}
+
+#[tokio::test]
+async fn what_happens_to_a_component_is_counted() {
+    let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guests/prebuilt/moody.wasm");
+    let BackingSettings::Wasm(mut wasm, engine) = missing_component() else { panic!("not a component") };
+    wasm.source = PathBuf::from(guest).into();
+    let backing = BackingSettings::Wasm(wasm, engine);
+    let bypass = PluginSettings { module: Module::Bypass, ..settings("bypass-0", backing) };
+    let counted = Counted::new();
+    let client = PluginClient::load(bypass, &counted.metrics).await.unwrap();
+    let request = BypassRequest {
+        network: "tcp".into(),
+        target_address: "192.0.2.1:80".into(),
+        host: Some("trap".into()),
+        path: None,
+        client_id: None,
+        service: Some("service-0".into()),
+    };
+    assert_eq!(client.call(Arc::new(request)).await.unwrap(), Match::Matched, "what can't be asked is refused");
+    let labels = r#"plugin="bypass-0",module="bypass",backing="wasm""#;
+    counted.check_line(&format!("repeats_total{{{labels}}} 1"));
+    for outcome in ["done", "refused"] {
+        counted.check_line(&format!(r#"swaps_total{{{labels},outcome="{outcome}"}} 0"#));
+    }
 }

@@ -1,5 +1,9 @@
 //! [`Cached`]: a question that was answered lately isn't asked again.
 
+mod flights;
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -10,6 +14,7 @@ use hmac::{Hmac, Mac};
 use moka::Expiry;
 use sha2::Sha256;
 
+use self::flights::Flights;
 use super::deadline::missed;
 use crate::metrics::CacheMetrics;
 
@@ -20,7 +25,7 @@ pub struct CacheSettings {
     pub ttl: Duration,
     /// The same for one that says no, or that there is nothing; 0: it isn't kept.
     pub negative_ttl: Duration,
-    /// The most replies kept, at least 1.
+    /// The most replies kept, at least 1. They are counted, not weighed: a list of services is one reply.
     pub size: u64,
 }
 
@@ -48,7 +53,8 @@ impl<C: Call, P: Plugin<C>> Plugin<C> for Cached<P> {
 
 /// The replies of one plugin, whatever their types. Equal questions that are asked at the same time are asked once.
 pub(crate) struct Store {
-    replies: moka::future::Cache<Key, Kept>,
+    replies: moka::sync::Cache<Key, Kept>,
+    flights: Flights<Result<Reply, CallError>>,
     key: Hmac<Sha256>,
     settings: CacheSettings,
     patience: Duration,
@@ -67,12 +73,6 @@ struct Kept {
     ttl: Duration,
 }
 
-/// What goes to all who are waiting for it now and to nobody later.
-enum Passed {
-    Reply(Reply),
-    Error(CallError),
-}
-
 impl Store {
     /// `patience` is how long a call may wait for the answer to another's question.
     ///
@@ -85,26 +85,30 @@ impl Store {
     ) -> Result<Self, getrandom::Error> {
         let mut key = [0; 64];
         getrandom::fill(&mut key)?;
-        let replies = moka::future::Cache::builder().max_capacity(settings.size).expire_after(PerReply).build();
-        Ok(Self { replies, key: Hmac::new(&key.into()), settings, patience, metrics })
+        let replies = moka::sync::Cache::builder().max_capacity(settings.size).expire_after(PerReply).build();
+        Ok(Self { replies, flights: Flights::new(), key: Hmac::new(&key.into()), settings, patience, metrics })
     }
 
     async fn answer<C: Call, P: Plugin<C>>(&self, inner: &P, call: Arc<C>) -> Result<C::Reply, CallError> {
         let key = self.key(&*call);
         let mut asked = false;
-        let ask = async {
-            asked = true;
-            self.metrics.misses.inc();
-            self.judge::<C>(inner.call(call).await)
-        };
-        // Whoever asks has a deadline for it. One who waits has none otherwise, when the asker goes away and the next begins.
-        let answer = tokio::time::timeout(self.patience, self.replies.try_get_with(key, ask));
-        let reply = match answer.await.map_err(|_| missed(self.patience))? {
-            Ok(kept) => kept.reply,
-            Err(passed) => match &*passed {
-                Passed::Reply(reply) => Arc::clone(reply),
-                Passed::Error(error) => return Err(error.clone()),
-            },
+        let reply = match self.kept(&key) {
+            Some(reply) => reply,
+            None => {
+                let ask = async {
+                    // Another's answer may have come just before this one's turn.
+                    if let Some(reply) = self.kept(&key) {
+                        return Ok(reply);
+                    }
+                    asked = true;
+                    self.metrics.misses.inc();
+                    inner.call(call).await.map(|reply| self.keep::<C>(key, reply))
+                };
+                // Whoever asks has a deadline for it. One who waits has none otherwise, when the asker goes away and the
+                // next begins.
+                let answer = tokio::time::timeout(self.patience, self.flights.join(key, ask));
+                answer.await.map_err(|_| missed(self.patience))??
+            }
         };
         if !asked {
             self.metrics.hits.inc();
@@ -114,18 +118,25 @@ impl Store {
         reply.ok_or_else(|| CallError::new(ErrorKind::BadReply, "the reply to another question was kept"))
     }
 
+    fn kept(&self, key: &Key) -> Option<Reply> {
+        self.replies.get(key).map(|kept| kept.reply)
+    }
+
+    /// Keeps a reply if it may be kept.
+    fn keep<C: Call>(&self, key: Key, reply: C::Reply) -> Reply {
+        let ttl = if C::is_negative(&reply) { self.settings.negative_ttl } else { self.settings.ttl };
+        let reply: Reply = Arc::new(reply);
+        if !ttl.is_zero() {
+            self.replies.insert(key, Kept { reply: Arc::clone(&reply), ttl });
+        }
+        reply
+    }
+
     fn key<C: Call>(&self, call: &C) -> Key {
         let mut mac = KeyedHash(self.key.clone());
         C::FUNCTION.hash(&mut mac);
         call.cache_key(&mut mac);
         mac.0.finalize().into_bytes().into()
-    }
-
-    fn judge<C: Call>(&self, result: Result<C::Reply, CallError>) -> Result<Kept, Passed> {
-        let reply = result.map_err(Passed::Error)?;
-        let ttl = if C::is_negative(&reply) { self.settings.negative_ttl } else { self.settings.ttl };
-        let reply = Arc::new(reply);
-        if ttl.is_zero() { Err(Passed::Reply(reply)) } else { Ok(Kept { reply, ttl }) }
     }
 }
 
@@ -151,6 +162,3 @@ impl Expiry<Key, Kept> for PerReply {
         Some(kept.ttl)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -137,13 +137,18 @@ impl Lookup {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Addresses {
-    ips: Vec<String>,
+    ips: Vec<Option<String>>,
     ok: bool,
 }
 
 impl Addresses {
     fn encode(ips: Vec<String>) -> (StatusCode, Vec<u8>) {
-        answer(&Self { ok: !ips.is_empty(), ips })
+        answer(&Self { ok: !ips.is_empty(), ips: ips.into_iter().map(Some).collect() })
+    }
+
+    /// To GOST a null is an empty text, which is no address.
+    fn decode(ips: Vec<Option<String>>) -> Result<Vec<String>, CallError> {
+        Ok(list(ips)?.into_iter().flatten().collect())
     }
 }
 
@@ -156,7 +161,7 @@ impl HttpCall for LookupRequest {
 
     /// `ok` doesn't count, as in GOST: servers leave it at false.
     fn decode(body: &[u8]) -> Result<Self::Reply, CallError> {
-        list(json::reply::<Addresses>(body)?.ips)
+        Addresses::decode(json::reply::<Addresses>(body)?.ips)
     }
 
     fn decode_request(body: &[u8], _: &[(String, String)]) -> Result<Self, String> {
@@ -179,7 +184,7 @@ impl HttpCall for ResolveRequest {
     /// Here `ok` counts, as in GOST.
     fn decode(body: &[u8]) -> Result<Self::Reply, CallError> {
         let Addresses { ips, ok } = json::reply(body)?;
-        if ok { list(ips) } else { Ok(Vec::new()) }
+        if ok { Addresses::decode(ips) } else { Ok(Vec::new()) }
     }
 
     fn decode_request(body: &[u8], _: &[(String, String)]) -> Result<Self, String> {

@@ -197,6 +197,7 @@ fn hosts_and_resolver() {
     reply::<LookupRequest>(Vec::new(), r#"{"ips":[],"ok":false}"#);
     reply::<LookupRequest>(vec![s("::1")], r#"{"ips":["::1"],"ok":true}"#);
     read::<LookupRequest>(r#"{"ips":["::1"]}"#, Ok(vec![s("::1")]));
+    read::<LookupRequest>(r#"{"ips":[null,"::1",null]}"#, Ok(vec![s("::1")]));
     read::<LookupRequest>(r#"{"ok":true}"#, Ok(Vec::new()));
     reply::<ResolveRequest>(vec![s("::1")], r#"{"ips":["::1"],"ok":true}"#);
     read::<ResolveRequest>(r#"{"ips":["::1"]}"#, Ok(Vec::new()));

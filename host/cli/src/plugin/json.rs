@@ -7,7 +7,7 @@ use drawspan_wit::{Call, Module};
 use serde_json::Value;
 
 /// Whether the module's records hold bytes, in a field `data` or as the whole reply.
-fn has_bytes(module: Module) -> bool {
+pub(crate) fn has_bytes(module: Module) -> bool {
     matches!(module, Module::Recorder | Module::Rewriter)
 }
 

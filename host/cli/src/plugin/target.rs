@@ -109,7 +109,12 @@ async fn load(plugins: &mut Plugins, module: Module, name: &str, block: Map<Stri
     let input = Input::Text { name: "the command line".into(), text, folder: PathBuf::new() };
     let (plugin, warnings) = drawspan_config::load_plugin(&input).map_err(|findings| told(&findings))?;
     crate::report(&warnings);
-    plugins.load_bare(name, module, &plugin).await.map_err(|finding| told(&[finding]))
+    if plugin.on_error.is_some() {
+        bail!("`onError` is for a gateway's config; here a failure is told as it is");
+    }
+    let plugin = plugins.load_bare(name, module, &plugin).await.map_err(|finding| told(&[finding]))?;
+    crate::report(&plugins.take_warnings());
+    Ok(plugin)
 }
 
 fn told(findings: &[Diagnostic]) -> anyhow::Error {

@@ -1,7 +1,10 @@
 //! `drawspan plugin verify`: the conformance kit.
 //!
 //! A plugin conforms if it answers the contract's questions, declines nonsense rather than failing on it, says the same
-//! when asked the same, also many times and at once, and does what its author's own cases say.
+//! when asked the same, also many times and at once, keeps nothing of a question that it has answered, and does what its author's
+//! own cases say.
+
+mod memory;
 
 use std::fs;
 use std::io::Write as _;
@@ -58,9 +61,10 @@ struct Check {
     failures: Vec<String>,
 }
 
-/// Calls of the endurance check: enough for a plugin that leaks a few KiB per call to run out of its memory.
+/// Calls of the endurance check, in rounds; see [`memory::Rounds`].
 const COMPONENT_CALLS: usize = 10_000;
 const SERVER_CALLS: usize = 500;
+const ROUNDS: usize = 5;
 /// Calls at a time.
 const CONCURRENT: usize = 64;
 
@@ -79,7 +83,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         for function in calls::functions(module) {
             let kit = Kit {
                 plugin: Arc::clone(&plugin),
-                calls: if remote { SERVER_CALLS } else { COMPONENT_CALLS },
+                remote,
                 cases: cases
                     .iter()
                     .filter(|case| {
@@ -129,7 +133,7 @@ fn report(checks: &[Check], as_json: bool) -> anyhow::Result<ExitCode> {
 /// Checks one function.
 struct Kit {
     plugin: Arc<Bare>,
-    calls: usize,
+    remote: bool,
     cases: Vec<Case>,
 }
 
@@ -144,7 +148,7 @@ impl Visit for Kit {
             if C::LEAVE.repeat && !matches!(C::MODULE, Module::Hop | Module::Limiter) {
                 checks.push(self.repeats(&request).await);
             }
-            checks.push(self.endures(&request).await);
+            checks.extend(self.endures(&request).await);
             checks.push(self.concurrent(&request).await);
             for case in &self.cases {
                 checks.push(self.expected::<C>(case).await?);
@@ -163,7 +167,7 @@ impl Kit {
         Check { name: "answers an ordinary question".into(), failures }
     }
 
-    /// Every text of the request in turn is something that no plugin expects. Declining is fine.
+    /// Every text of the request in turn, and its bytes, are something that no plugin expects. Declining is fine.
     async fn edges<C: PluginCall>(&self, request: &C) -> anyhow::Result<Check> {
         let edges = [
             ("empty", String::new()),
@@ -174,22 +178,30 @@ impl Kit {
             ("a bare IPv6", "2001:db8::7".into()),
             ("malformed", ":::99999999999999999999/%zz{\"".into()),
         ];
+        let edges = edges.map(|(name, text)| (name, Value::String(text)));
+        let bytes = [("no bytes", vec![]), ("1 MiB", vec![0xff_u8; 1 << 20]), ("every byte", (0..=255).collect())];
+        let bytes = bytes.map(|(name, bytes)| (name, Value::from(bytes)));
         let record = serde_json::to_value(request)?;
         let mut failures = Vec::new();
-        for pointer in texts(&record, String::new()) {
-            for (name, edge) in &edges {
+        let places = texts(&record, String::new()).into_iter().map(|place| (place, &edges[..]));
+        let data = json::has_bytes(C::MODULE).then(|| ("/data".to_owned(), &bytes[..]));
+        for (place, edges) in places.chain(data) {
+            for (name, edge) in edges {
                 let mut changed = record.clone();
-                if let Some(text) = changed.pointer_mut(&pointer) {
-                    *text = Value::String(edge.clone());
+                if let Some(value) = changed.pointer_mut(&place) {
+                    *value = edge.clone();
                 }
                 // What isn't free text, such as an enum's case, can't be anything else.
                 let Ok(request) = serde_json::from_value::<C>(changed) else { continue };
                 match self.plugin.call(Arc::new(request)).await {
                     Ok(_) => {}
                     Err(error) if error.kind() == ErrorKind::Refused => {}
-                    Err(error) => failures.push(format!("{pointer} {name}: {}: {error}", error.kind().as_str())),
+                    Err(error) => failures.push(format!("{place} {name}: {}: {error}", error.kind().as_str())),
                 }
             }
+        }
+        if let Err(error) = self.plugin.call(Arc::new(request.clone())).await {
+            failures.push(format!("an ordinary question after all that: {error}"));
         }
         Ok(Check { name: "survives unexpected input".into(), failures })
     }
@@ -206,18 +218,29 @@ impl Kit {
         Check { name: "says the same again".into(), failures }
     }
 
-    async fn endures<C: PluginCall>(&self, request: &C) -> Check {
+    /// One question after another, which the same instance of a component answers. A server's memory can't be seen from here.
+    async fn endures<C: PluginCall>(&self, request: &C) -> Vec<Check> {
+        let calls = if self.remote { SERVER_CALLS } else { COMPONENT_CALLS };
         let request = Arc::new(request.clone());
         let mut failures = Vec::new();
-        for call in 1..=self.calls {
+        let mut rounds = memory::Rounds::default();
+        for call in 1..=calls {
             if let Err(error) = self.plugin.call(Arc::clone(&request)).await
                 && error.kind() != ErrorKind::Refused
             {
                 failures.push(format!("call {call}: {}: {error}", error.kind().as_str()));
                 break;
             }
+            if !self.remote && call % (calls / ROUNDS) == 0 {
+                rounds.over();
+            }
         }
-        Check { name: format!("{} calls without a failure", self.calls), failures }
+        let mut checks = vec![Check { name: format!("{calls} calls without a failure"), failures }];
+        if !self.remote {
+            let failures = rounds.leak(calls / ROUNDS).into_iter().collect();
+            checks.push(Check { name: format!("{calls} calls without more memory each"), failures });
+        }
+        checks
     }
 
     async fn concurrent<C: PluginCall>(&self, request: &C) -> Check {

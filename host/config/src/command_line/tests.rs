@@ -1,9 +1,18 @@
 use std::time::Duration;
 
-use crate::{Config, Diagnostic, HandlerKind, Input, load};
+use crate::{
+    AdmissionKind, ChainHop, CommandLine, Config, ConnectorKind, Diagnostic, Dialer, Family, Forwarder, ForwarderHop,
+    HandlerKind, HopKind, HopNodes, HostsKind, Input, LimitKey, LimiterKind, ListenAddr, ListenerKind, NodeAddr,
+    ResolverKind, Selector, Strategy, load,
+};
+
+fn flags(listen: &[&str], forward: &[&str]) -> Input {
+    let owned = |urls: &[&str]| urls.iter().map(|url| (*url).to_owned()).collect();
+    Input::CommandLine(CommandLine { listen: owned(listen), forward: owned(forward), metrics: None })
+}
 
 fn listen(urls: &[&str]) -> Result<Config, Vec<Diagnostic>> {
-    load(&[Input::Listen(urls.iter().map(|url| (*url).to_owned()).collect())], false).map(|loaded| loaded.config)
+    load(&[flags(urls, &[])], false).map(|loaded| loaded.config)
 }
 
 fn messages(url: &str) -> Vec<String> {
@@ -23,9 +32,9 @@ fn a_url_becomes_a_service() {
     assert_eq!((service.handler.retries, service.dial_timeout), (3, Duration::from_secs(5)));
     let auth = service.handler.auth.as_ref().unwrap();
     assert_eq!((auth.username.as_str(), auth.password.expose()), ("user", "p@:ss"));
-    let HandlerKind::Http(http) = &service.handler.kind;
+    let HandlerKind::Http(http) = &service.handler.kind else { panic!() };
     assert_eq!(http.knock, ["a", "b"]);
-    assert_eq!((http.proxy_agent.as_str(), http.read_timeout), ("x y", Duration::from_secs(1)));
+    assert_eq!((http.proxy_agent.as_str(), service.handler.read_timeout), ("x y", Duration::from_secs(1)));
 }
 
 #[test]
@@ -39,30 +48,170 @@ fn auth_in_base64() {
 #[test]
 fn what_is_refused() {
     for (url, expected) in [
-        (":8080", &["services[0].handler.type: handler type `auto` is not implemented"][..]),
-        ("socks5://:1080", &["services[0].handler.type: handler type `socks5` is not implemented"]),
-        ("sock5://:1080", &["services[0].handler.type: unknown handler type `sock5`"]),
-        ("https://:1080", &["services[0].listener.type: listener type `tls` is not implemented"]),
-        (
-            "tls://:443",
-            &[
-                "services[0].handler.type: handler type `auto` is not implemented",
-                "services[0].listener.type: listener type `tls` is not implemented",
-            ],
-        ),
+        ("sock5://:1080", &["services[0].handler.type: unknown handler type `sock5`"][..]),
+        ("relay+tls://:1080", &["services[0].handler.type: handler type `relay` is not implemented"]),
+        ("mwss://:1080", &["services[0].listener.type: listener type `mwss` is not implemented"]),
+        ("http+a+b://:1080", &["services[0].listener.type: unknown listener type `a+b`"]),
         ("http://8080", &["services[0].addr: not an address to listen on"]),
-        ("http://:80-90", &["services[0].addr: not an address to listen on"]),
-        ("http://:80/1.2.3.4:80", &["services[0].forwarder is not implemented"]),
-        ("http://:80?limiter.in=1MB&limiter.out=1MB", &["services[0].limiter is not implemented"]),
-        ("http://:80?admission=~10.0.0.0/8", &["services[0].admission is not implemented"]),
-        ("http://:80?sniffing=true", &["services[0].handler.metadata.sniffing is not implemented"]),
-        ("http://:80?so_mark=1", &["services[0].metadata.so_mark is not implemented"]),
+        ("tcp://:80", &["services[0]: the handler needs a `forwarder`"]),
+        (
+            "http://:80?limiter.in=1",
+            &["limiters[0].limits: `1` has no unit: write B, KB, MB, GB or TB (powers of 1024), such as `100KB`"],
+        ),
+        ("http://:80?mitm.certFile=x", &["services[0].handler.metadata.mitm.certFile is not implemented"]),
         ("http://:80?mptcp=true", &["services[0].listener.metadata.mptcp is not implemented"]),
-        ("http://:80?cert=a.pem", &["services[0].listener.tls is not implemented"]),
-        ("http://:80?knok=a", &["services[0].handler.metadata.knok: unknown key"]),
+        ("http://:80?netns=x", &["services[0].metadata.netns is not implemented"]),
+        ("http://:80?handler.netns=x", &[]),
+        ("http://:80?knok=a", &["knok: unknown key"]),
+        (
+            "http://:80?dialTimeout=x",
+            &["services[0].metadata.dialTimeout: expected a duration such as `10s`, or a number of seconds"],
+        ),
     ] {
-        assert_eq!(messages(url), expected, "{url}");
+        match expected {
+            [] => assert!(listen(&[url]).is_ok(), "{url}"),
+            expected => assert_eq!(messages(url), expected, "{url}"),
+        }
     }
+}
+
+#[test]
+fn one_word_or_two_say_handler_and_listener() {
+    for (url, handler, listener) in [
+        (":8080", "Auto", "Tcp"),
+        ("http://:80", "Http", "Tcp"),
+        ("https://:443", "Http", "Tls"),
+        ("socks5+ws://:8080", "Socks5", "Ws"),
+        ("socks+wss://:8080", "Socks5", "Wss"),
+        ("socks4a://:8080", "Socks4", "Tcp"),
+        ("tls://:443", "Auto", "Tls"),
+        ("tls://:443/1.2.3.4:80", "Forward", "Tls"),
+        ("tcp://:80/a:80,b:80", "Forward", "Tcp"),
+        ("http+tcp://:80/a:80", "Forward", "Tcp"),
+        ("udp://:53/1.1.1.1:53", "Forward", "Udp"),
+        ("unix://a.sock/b.sock", "Forward", "Unix"),
+        ("socks5+unix:///run/a.sock", "Socks5", "Unix"),
+        ("file://:8080?dir=src", "File", "Tcp"),
+        ("metrics://:8080?path=/m", "Metrics", "Tcp"),
+    ] {
+        let config = listen(&[url]).unwrap_or_else(|diagnostics| panic!("{url}: {diagnostics:#?}"));
+        let service = &config.services[0];
+        let name = |debug: String| debug.split(['(', ' ']).next().map(str::to_owned).unwrap_or_default();
+        assert_eq!(name(format!("{:?}", service.handler.kind)), handler, "{url}");
+        assert_eq!(name(format!("{:?}", service.listener.kind)), listener, "{url}");
+    }
+}
+
+#[test]
+fn ports_in_ranges() {
+    let config = listen(&["tcp://:80-82/1.1.1.1:90-92", "tcp://:70-71/a:1", "tcp://:60/a:1-2,b:3"]).unwrap();
+    let shown: Vec<String> = (config.services.iter())
+        .map(|service| {
+            let Some(Forwarder { hop: ForwarderHop::Targets(targets) }) = &service.forwarder else { panic!() };
+            let targets: Vec<String> = targets.nodes.iter().map(|node| node.addr.to_string()).collect();
+            format!("{} {} {}", service.name.value, service.addr.value, targets.join(","))
+        })
+        .collect();
+    let expected = [
+        "service-0 :80 1.1.1.1:90",
+        "service-1 :81 1.1.1.1:91",
+        "service-2 :82 1.1.1.1:92",
+        "service-3 :70 a:1",
+        "service-4 :71 a:1",
+        "service-5 :60 a:1,a:2,b:3",
+    ];
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn parameters_become_objects() {
+    let url = "http://:80?admission=~10.0.0.0/8,::1&bypass=*.x.com&resolver=1.1.1.1,tls://8.8.8.8&prefer=ipv6&hosts=a:1.2.3.4,b:::1\
+               &limiter.in=1MB&limiter.conn.out=2MB&climiter=5&rlimiter=0.5&retries=2&interface=eth0&proxyProtocol=1";
+    let config = listen(&[url, "http://:81?bypass=y"]).unwrap();
+    let service = &config.services[0];
+    assert_eq!(service.admissions[0].as_str(), "admission-0");
+    assert!(
+        matches!(&config.admissions[0].kind, AdmissionKind::Rules(rules) if rules.whitelist && rules.patterns.len() == 2)
+    );
+    assert_eq!([0, 1].map(|index| config.services[index].bypasses[0].value.clone()), ["bypass-0", "bypass-1"]);
+    let ResolverKind::Nameservers(servers) = &config.resolvers[0].kind else { panic!() };
+    assert_eq!((servers.len(), servers[1].family), (2, Family::PreferV6));
+    let HostsKind::Mappings(mappings) = &config.hosts[0].kind else { panic!() };
+    assert_eq!((mappings.len(), mappings[1].ip.to_string().as_str()), (2, "::1"));
+    let LimiterKind::Limits(limits) = &config.limiters[0].kind else { panic!() };
+    let [all, each] = [limits[0].value, limits[1].value];
+    assert_eq!((all.key, all.input, all.output), (LimitKey::All, Some(1 << 20), None));
+    assert_eq!((each.key, each.input, each.output), (LimitKey::Each, None, Some(2 << 20)));
+    assert_eq!((config.climiters[0].limits[0].connections, config.rlimiters[0].limits[0].per_second), (5, 0.5));
+    assert!(service.metadata.accept_proxy && service.egress.interfaces.len() == 1);
+}
+
+#[test]
+fn parameters_mean_something_somewhere() {
+    let url = "udp://:53/1.1.1.1:53?keepalive=true&ttl=30&sniffing=true&enableStats=true&strategy=fifo&max_fails=2";
+    let service = listen(&[url]).unwrap().services.remove(0);
+    let ListenerKind::Udp(udp) = &service.listener.kind else { panic!() };
+    assert_eq!((udp.keepalive, udp.ttl), (true, Duration::from_secs(30)));
+    assert!(service.handler.sniffing.is_some() && service.metadata.enable_stats);
+    let Some(Forwarder { hop: ForwarderHop::Targets(targets) }) = &service.forwarder else { panic!() };
+    // GOST: 30 s on the command line, 10 s in a file.
+    let selector = Selector { strategy: Strategy::Fifo, max_fails: 2, fail_timeout: Duration::from_secs(30) };
+    assert_eq!(targets.selector, selector);
+}
+
+#[test]
+fn forward_flags_become_a_chain() {
+    let forward = [
+        "http://h1:1,h2:2?strategy=rand&failTimeout=5&bypass=x&so_mark=3&weight=2",
+        "socks5+wss://u:hunter2@p.example.com:443?path=/x&secure=true&notls=true&keepalive=true&node.backup=true",
+        "https://[::1]:443?serverName=a",
+        "unix:///run/p.sock",
+    ];
+    let config = load(&[flags(&[":8080", "socks5://:1080"], &forward)], true).unwrap().config;
+    for service in &config.services {
+        assert_eq!(service.handler.chains.as_ref().unwrap().chains[0].as_str(), "chain-0");
+    }
+    let hops: Vec<&HopNodes> = (config.chains[0].hops.iter())
+        .map(|hop| match hop {
+            ChainHop::Inline(hop) => match &hop.kind {
+                HopKind::Nodes(nodes) => nodes,
+                HopKind::Plugin(_) => panic!(),
+            },
+            ChainHop::Named(_) => panic!(),
+        })
+        .collect();
+    let [first, second, third, fourth] = &hops[..] else { panic!() };
+    assert_eq!(first.nodes.iter().map(|node| node.addr.to_string()).collect::<Vec<_>>(), ["h1:1", "h2:2"]);
+    assert_eq!((first.selector.strategy, first.selector.fail_timeout), (Strategy::Random, Duration::from_secs(5)));
+    assert_eq!(
+        (first.bypasses[0].as_str(), first.nodes[1].egress.mark, first.nodes[1].weight),
+        ("bypass-0", Some(3), 2)
+    );
+    assert!(matches!(first.nodes[0].dialer, Dialer::Tcp));
+
+    let node = &second.nodes[0];
+    assert_eq!(node.connector.auth.as_ref().unwrap().password.expose(), "hunter2");
+    assert!(matches!(&node.connector.kind, ConnectorKind::Socks5(socks5) if socks5.tls.is_none()));
+    let Dialer::Wss(ws, tls) = &node.dialer else { panic!() };
+    assert_eq!((ws.path.as_str(), ws.ping.is_some(), tls.secure, node.backup), ("/x", true, true, true));
+    assert_eq!(tls.server_name.as_deref(), Some("p.example.com"));
+    let Dialer::Tls { tls, .. } = &third.nodes[0].dialer else { panic!() };
+    assert_eq!(tls.server_name.as_deref(), Some("a"));
+    assert_eq!(fourth.nodes[0].addr.value, NodeAddr::Unix("/run/p.sock".into()));
+    assert!(matches!(fourth.nodes[0].connector.kind, ConnectorKind::Forward));
+}
+
+#[test]
+fn metrics_have_an_address_of_their_own() {
+    let with = |metrics: &str| {
+        let flags = CommandLine { listen: vec![":0".into()], metrics: Some(metrics.into()), ..CommandLine::default() };
+        load(&[Input::CommandLine(flags)], true).map(|loaded| loaded.config.metrics.unwrap())
+    };
+    let metrics = with("u:hunter2@:9000?path=/m").unwrap();
+    assert_eq!((metrics.addr.to_string().as_str(), metrics.path.as_str()), (":9000", "/m"));
+    assert_eq!(metrics.auth.unwrap().password.expose(), "hunter2");
+    assert_eq!(with("unix:///run/m.sock").unwrap().addr.value, ListenAddr::Unix("/run/m.sock".into()));
+    assert!(with("9000").is_err());
 }
 
 #[test]

@@ -13,6 +13,15 @@ impl Item<'_> {
         self.place().source().folder().join(path)
     }
 
+    /// The path of a readable file.
+    pub(crate) fn file(&self, cx: &mut Context) -> Option<At<PathBuf>> {
+        if !self.is_allowed("files", cx) {
+            return None;
+        }
+        let path = self.in_folder(&self.text(cx)?);
+        self.readable(path, cx)
+    }
+
     /// Reports a `path` that isn't a readable file.
     pub(crate) fn readable(&self, path: PathBuf, cx: &mut Context) -> Option<At<PathBuf>> {
         // Opening a pipe would wait for its other end, so look before.

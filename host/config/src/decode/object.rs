@@ -3,7 +3,7 @@
 use super::keys;
 use super::{Context, Item};
 use crate::tree::{Entry, Node, Value};
-use crate::{Diagnostic, Place};
+use crate::{At, Diagnostic, Place};
 
 /// What becomes of a key that nobody knows.
 #[derive(Clone, Copy, PartialEq)]
@@ -16,7 +16,7 @@ pub(crate) enum Unknown {
 
 /// A mapping that is being decoded.
 pub(crate) struct Object<'n> {
-    path: String,
+    pub(super) path: String,
     place: &'n Place,
     /// Entries that nobody has asked for yet, with their keys in lower case.
     rest: Vec<(String, &'n Entry)>,
@@ -25,6 +25,17 @@ pub(crate) struct Object<'n> {
 }
 
 impl<'n> Object<'n> {
+    /// The mapping at `key`; an empty one when there is none, or something else.
+    pub(crate) fn section(&mut self, key: &'static str, cx: &mut Context) -> Object<'n> {
+        let object = self.take(key).and_then(|item| Object::new(&item, cx));
+        object.unwrap_or_else(|| Object {
+            path: self.path_of(key),
+            place: self.place,
+            rest: Vec::new(),
+            known: Vec::new(),
+        })
+    }
+
     /// Reads `item` as a mapping; nothing counts as an empty one.
     pub(crate) fn new(item: &Item<'n>, cx: &mut Context) -> Option<Self> {
         let entries: &[Entry] = match &item.node.value {
@@ -53,6 +64,11 @@ impl<'n> Object<'n> {
         self.place
     }
 
+    /// `value` at the place of the mapping.
+    pub(crate) fn at<T>(&self, value: T) -> At<T> {
+        At { value, place: self.place.clone() }
+    }
+
     /// The path of `key` in this mapping.
     pub(crate) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
@@ -69,6 +85,9 @@ impl<'n> Object<'n> {
         let folded = key.to_lowercase();
         let index = self.rest.iter().position(|(key, _)| *key == folded)?;
         let (_, entry) = self.rest.remove(index);
+        if let Some(spread) = &entry.spread {
+            spread.taken.set(true);
+        }
         let present = !matches!(entry.node.value, Value::Null);
         present.then(|| Item { path: self.path_of(key), node: &entry.node })
     }
@@ -89,27 +108,44 @@ impl<'n> Object<'n> {
     pub(crate) fn finish(self, refused: &[&'static str], unknown: Unknown, cx: &mut Context) {
         for (folded, entry) in &self.rest {
             let path = self.path_of(&entry.key);
+            let known = || self.known.iter().chain(refused).copied();
             if refused.iter().any(|key| key.to_lowercase() == *folded) {
+                if let Some(spread) = &entry.spread {
+                    spread.taken.set(true);
+                }
                 if !entry.node.value.is_zero() {
                     cx.push(Diagnostic::error(&entry.key_place, format!("{path} is not implemented")));
                 }
-                continue;
+            } else if let Some(spread) = &entry.spread {
+                spread.known.borrow_mut().extend(known());
+                cx.spread.push((*entry).clone());
+            } else {
+                let diagnostic = self::unknown(entry, &path, known(), unknown, cx.strict);
+                cx.push(diagnostic);
             }
-            let nearest = keys::nearest(folded, self.known.iter().chain(refused).copied());
-            let guard = keys::guard_near(folded);
-            let refuse = cx.strict || unknown == Unknown::Refuse || guard.is_some();
-            let message = format!("{path}: unknown key");
-            let mut diagnostic = match refuse {
-                true => Diagnostic::error(&entry.key_place, message),
-                false => Diagnostic::warning(&entry.key_place, message),
-            };
-            diagnostic.help = match (nearest, guard) {
-                (Some(key), _) => Some(format!("did you mean `{key}`?")),
-                (None, Some(key)) => Some(format!("`{key}` guards nothing here")),
-                (None, None) => None,
-            };
-            cx.push(diagnostic);
         }
+    }
+}
+
+/// What is said about a key that nobody knows.
+pub(super) fn unknown(
+    entry: &Entry,
+    path: &str,
+    known: impl Iterator<Item = &'static str>,
+    unknown: Unknown,
+    strict: bool,
+) -> Diagnostic {
+    let folded = entry.key.to_lowercase();
+    let (nearest, guard) = (keys::nearest(&folded, known), keys::guard_near(&folded));
+    let message = format!("{path}: unknown key");
+    let diagnostic = match strict || unknown == Unknown::Refuse || guard.is_some() {
+        true => Diagnostic::error(&entry.key_place, message),
+        false => Diagnostic::warning(&entry.key_place, message),
+    };
+    match (nearest, guard) {
+        (Some(key), _) => diagnostic.with_help(format!("did you mean `{key}`?")),
+        (None, Some(key)) => diagnostic.with_help(format!("`{key}` guards nothing here")),
+        (None, None) => diagnostic,
     }
 }
 

@@ -1,20 +1,101 @@
 //! What speaks a client's protocol: reads what it wants, asks the modules, connects, answers.
 
 use std::io;
+use std::sync::Arc;
 
-use drawspan_modules::Authenticator;
+use drawspan_modules::{Admission, Authenticator, Bypass};
 use drawspan_wire::http1::HeadError;
+use drawspan_wire::socks::SocksError;
+use tokio_util::sync::CancellationToken;
 
-use crate::{DialError, Router};
+use crate::listener::{AcceptError, BindError, UdpSession};
+use crate::{ClientCounters, Conn, DialError, Router, Shaper};
 
+mod auto;
+mod datagrams;
+mod exchange;
+mod forward;
 pub mod http;
+mod record;
 mod session;
+mod sniff;
+mod socks;
+mod udp;
+
+pub use auto::Auto;
+pub use forward::{Forward, ForwardSettings};
+pub use record::HandlerRecorder;
+pub use sniff::Sniffing;
+pub use socks::{Socks4, Socks5, Socks5Settings};
+pub use udp::Udp;
+
+/// A handler of one of the kinds that there are.
+pub enum Handler {
+    /// The HTTP proxy.
+    Http(http::Http),
+    /// The SOCKS4 and SOCKS4a proxy.
+    Socks4(Socks4),
+    /// The SOCKS5 proxy.
+    Socks5(Socks5),
+    /// All three at one port.
+    Auto(Box<Auto>),
+    /// To targets of the config.
+    Forward(Forward),
+    /// The same for datagrams.
+    Udp(Udp),
+}
+
+impl Handler {
+    /// Serves one connection until it ends.
+    ///
+    /// When `drain` is cancelled a connection that waits for a request is closed at once; a request that has begun, and a
+    /// tunnel, go on. Dropping the future cuts them off.
+    ///
+    /// # Errors
+    /// If something failed; what a client could be told, it was told. Refusals are not errors.
+    pub async fn handle(&self, conn: Conn, drain: CancellationToken) -> Result<(), HandlerError> {
+        match self {
+            Self::Http(http) => http.handle(conn, drain).await,
+            Self::Socks4(socks) => socks.handle(conn, drain).await,
+            Self::Socks5(socks) => socks.handle(conn, drain).await,
+            Self::Auto(auto) => auto.handle(conn, drain).await,
+            Self::Forward(forward) => forward.handle(conn, drain).await,
+            Self::Udp(_) => Err(HandlerError::WrongNetwork),
+        }
+    }
+
+    /// Serves a client's datagrams until its session ends; `admission` is asked about each but the first, about which it
+    /// was. Dropping the future cuts it off.
+    ///
+    /// # Errors
+    /// As [`handle`](Self::handle).
+    pub async fn handle_datagrams(
+        &self,
+        conn: Conn<UdpSession>,
+        admission: Option<&Admission>,
+    ) -> Result<(), HandlerError> {
+        match self {
+            Self::Udp(udp) => udp.handle(conn, admission).await,
+            _ => Err(HandlerError::WrongNetwork),
+        }
+    }
+}
 
 /// The modules that a handler asks, given by field: a handler must be able to see that there is none.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct HandlerParts {
     /// Who may use the service; everyone if `None`.
     pub authenticator: Option<Authenticator>,
+    /// Which targets the service refuses; none if `None`.
+    pub bypass: Option<Bypass>,
+    /// Bandwidth of each client.
+    pub shaper: Option<Shaper>,
+    /// Where each client's connections are counted.
+    pub clients: Option<Arc<ClientCounters>>,
+    /// Is told of each connection and HTTP exchange.
+    pub recorder: Option<HandlerRecorder>,
+    /// How what is tunnelled or forwarded is looked into; not at all if `None`.
+    pub sniffing: Option<Sniffing>,
     /// Connects to targets.
     pub router: Router,
 }
@@ -32,12 +113,27 @@ pub enum HandlerError {
     /// What the client sent isn't its protocol; it was closed without a word.
     #[error("client: {0}")]
     NotHttp(#[from] HeadError),
+    /// What the client sent isn't SOCKS, or asks for something that can't be.
+    #[error("client: {0}")]
+    NotSocks(#[from] SocksError),
     /// What the client sent is broken further on.
     #[error("client: {0}")]
     BadRequest(String),
     /// There is no connection to the target; the client was told.
     #[error(transparent)]
     Dial(#[from] DialError),
+    /// Nothing can be accepted for the client, which was told.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// What was to be accepted for the client wasn't; it was told.
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
+    /// The handler has no use for what the listener accepts: connections or datagrams.
+    #[error("the service's listener and handler don't fit together")]
+    WrongNetwork,
+    /// Datagrams can't be passed on.
+    #[error("udp: {0}")]
+    Datagrams(#[source] io::Error),
     /// The target's connection failed or its response is broken.
     #[error("{target}: {reason}")]
     Upstream {

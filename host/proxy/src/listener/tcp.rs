@@ -2,12 +2,16 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
 
+use drawspan_modules::Addr;
 use rustix::io::Errno;
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
-use crate::net::tune;
+use super::UdpSession;
+use crate::net::{KEEPALIVE, Stream, tune};
 
 /// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`, as Go asks for.
 const BACKLOG: u32 = 4096;
@@ -17,17 +21,27 @@ const BACKLOG: u32 = 4096;
 pub struct TcpListener {
     inner: tokio::net::TcpListener,
     local: SocketAddr,
+    keepalive: TcpKeepalive,
 }
 
 /// A connection as it was accepted.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The bytes; `TCP_NODELAY` and keepalive are on.
-    pub stream: TcpStream,
-    /// Where it comes from. An IPv4 address is one, not mapped into IPv6.
-    pub client: SocketAddr,
+    /// The bytes, on TCP with `TCP_NODELAY` and keepalive; or the datagrams.
+    pub transport: Transport,
+    /// Where it comes from.
+    pub client: Addr,
     /// The address that it was made to.
-    pub local: SocketAddr,
+    pub local: Addr,
+}
+
+/// What was accepted.
+#[derive(Debug)]
+pub enum Transport {
+    /// A connection.
+    Stream(Stream),
+    /// A client's datagrams.
+    Udp(UdpSession),
 }
 
 /// Why an address can't be listened on.
@@ -42,6 +56,15 @@ pub enum BindError {
     Resolve {
         /// As configured.
         address: String,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// A unix socket can't be made.
+    #[error("can't listen on {path}: {error}", path = path.display())]
+    Unix {
+        /// Its path.
+        path: PathBuf,
         /// Why.
         #[source]
         error: io::Error,
@@ -61,7 +84,7 @@ pub enum BindError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// Out of file descriptors or memory, or the client left at once: worth another try after a pause.
+    /// Out of file descriptors or memory: worth another try after a pause.
     #[error("can't accept for now: {0}")]
     Temporary(#[source] io::Error),
     /// The listener is of no more use.
@@ -76,31 +99,15 @@ impl TcpListener {
     /// # Errors
     /// If that is impossible.
     pub async fn bind(address: &str) -> Result<Self, BindError> {
-        let invalid = || BindError::Address(address.to_owned());
-        let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
-        let port: u16 = port.parse().map_err(|_| invalid())?;
-        if host.is_empty() {
-            return match listen(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
-                // A kernel without IPv6.
-                Err(BindError::Bind { error, .. }) if Errno::from_io_error(&error) == Some(Errno::AFNOSUPPORT) => {
-                    listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))
-                }
-                outcome => outcome,
-            };
-        }
-        if let Some(host) = host.strip_prefix('[') {
-            let ip: Ipv6Addr = host.strip_suffix(']').and_then(|host| host.parse().ok()).ok_or_else(invalid)?;
-            return listen(SocketAddr::new(ip.into(), port));
-        }
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return if ip.is_ipv4() { listen(SocketAddr::new(ip, port)) } else { Err(invalid()) };
-        }
-        let resolve = |error| BindError::Resolve { address: address.to_owned(), error };
-        let mut found = lookup_host((host, port)).await.map_err(resolve)?;
-        match found.find(SocketAddr::is_ipv4) {
-            Some(found) => listen(found),
-            None => Err(resolve(io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no IPv4 address"))),
-        }
+        locate(address).await?.bind(listen)
+    }
+
+    /// With other keepalive on its connections: silence before the first probe, between probes, and unanswered probes that
+    /// end a connection.
+    #[must_use]
+    pub fn with_keepalive(self, idle: Duration, interval: Duration, count: u32) -> Self {
+        let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(count);
+        Self { keepalive, ..self }
     }
 
     /// The address that is listened on, with the port that the kernel chose.
@@ -114,40 +121,117 @@ impl TcpListener {
     /// # Errors
     /// The caller pauses after a [temporary](AcceptError::Temporary) one and ends after a fatal one.
     pub async fn accept(&self) -> Result<Accepted, AcceptError> {
-        let (stream, client) = self.inner.accept().await.map_err(classify)?;
+        let (stream, client) = self.accept_tcp().await?;
         // A client that is gone already is found out when it is read from.
         let local = stream.local_addr().unwrap_or(self.local);
-        tune(&stream);
-        Ok(Accepted { stream, client: canonical(client), local: canonical(local) })
+        let transport = Transport::Stream(stream.into());
+        Ok(Accepted { transport, client: client.into(), local: local.into() })
+    }
+
+    /// As [`accept`](Self::accept): the connection, and where it comes from.
+    pub(crate) async fn accept_tcp(&self) -> Result<(TcpStream, SocketAddr), AcceptError> {
+        let (stream, client) = accepted(|| self.inner.accept()).await?;
+        tune(&stream, &self.keepalive);
+        Ok((stream, SocketAddr::new(client.ip().to_canonical(), client.port())))
     }
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
-    let open = || -> io::Result<TcpListener> {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            let socket = TcpSocket::new_v6()?;
-            // Whatever the system's default: the wildcard means both families, another address its own.
-            SockRef::from(&socket).set_only_v6(!address.ip().is_unspecified())?;
-            socket
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let inner = socket.listen(BACKLOG)?;
-        let local = inner.local_addr()?;
-        Ok(TcpListener { inner, local })
+/// What is listened on.
+pub(super) enum Place {
+    /// An address; the unspecified IPv6 address is all of this machine's, IPv4 and IPv6.
+    At(SocketAddr),
+    /// This port of all addresses that the kernel knows.
+    Anywhere(u16),
+}
+
+/// Finds the place that a listen address stands for.
+pub(super) async fn locate(address: &str) -> Result<Place, BindError> {
+    let invalid = || BindError::Address(address.to_owned());
+    let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
+    let port: u16 = port.parse().map_err(|_| invalid())?;
+    if host.is_empty() {
+        return Ok(Place::Anywhere(port));
+    }
+    if let Some(host) = host.strip_prefix('[') {
+        let ip: Ipv6Addr = host.strip_suffix(']').and_then(|host| host.parse().ok()).ok_or_else(invalid)?;
+        return Ok(Place::At(SocketAddr::new(ip.into(), port)));
+    }
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return if ip.is_ipv4() { Ok(Place::At(SocketAddr::new(ip, port))) } else { Err(invalid()) };
+    }
+    let resolve = |error| BindError::Resolve { address: address.to_owned(), error };
+    let mut found = lookup_host((host, port)).await.map_err(resolve)?;
+    let none = || resolve(io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no IPv4 address"));
+    found.find(SocketAddr::is_ipv4).map(Place::At).ok_or_else(none)
+}
+
+impl Place {
+    /// What `open` makes there.
+    pub(super) fn bind<T>(self, open: impl Fn(SocketAddr) -> io::Result<T>) -> Result<T, BindError> {
+        let bind = |address| open(address).map_err(|error| BindError::Bind { address, error });
+        match self {
+            Self::At(address) => bind(address),
+            Self::Anywhere(port) => match bind(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
+                // A kernel without IPv6.
+                Err(BindError::Bind { error, .. }) if Errno::from_io_error(&error) == Some(Errno::AFNOSUPPORT) => {
+                    bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))
+                }
+                outcome => outcome,
+            },
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        let socket = TcpSocket::new_v6()?;
+        // Whatever the system's default: the wildcard means both families, another address its own.
+        SockRef::from(&socket).set_only_v6(!address.ip().is_unspecified())?;
+        socket
     };
-    open().map_err(|error| BindError::Bind { address, error })
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let inner = socket.listen(BACKLOG)?;
+    let local = inner.local_addr()?;
+    Ok(TcpListener { inner, local, keepalive: KEEPALIVE })
 }
 
-/// An IPv4 client of a dual-stack socket shows as `::ffff:1.2.3.4`; rules and logs want it plain.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+/// What `accept` accepts. A connection that has failed before it was accepted is passed over.
+pub(super) async fn accepted<T, F>(accept: impl Fn() -> F) -> Result<T, AcceptError>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    loop {
+        match accept().await {
+            Ok(accepted) => return Ok(accepted),
+            Err(error) if is_of_a_connection(&error) => tracing::debug!("a connection has failed already: {error}"),
+            Err(error) => return Err(classify(error)),
+        }
+    }
 }
 
-/// accept(2): besides shortages it reports errors of the connection itself, which don't concern the listener.
-fn classify(error: io::Error) -> AcceptError {
+/// accept(2): it reports errors of the connection too, which don't concern the listener.
+fn is_of_a_connection(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::NETDOWN
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::NETUNREACH
+        )
+    )
+}
+
+/// Whether it is worth another try.
+pub(super) fn classify(error: io::Error) -> AcceptError {
     match Errno::from_io_error(&error) {
         Some(Errno::BADF | Errno::FAULT | Errno::INVAL | Errno::NOTSOCK) => AcceptError::Fatal(error),
         _ => AcceptError::Temporary(error),
@@ -180,10 +264,11 @@ mod tests {
             let ip: IpAddr = ip.parse().unwrap();
             let client = TcpStream::connect((ip, port)).await.unwrap();
             let accepted = listener.accept().await.unwrap();
-            assert_eq!(accepted.client, client.local_addr().unwrap());
-            assert_eq!(accepted.local, SocketAddr::new(ip, port));
-            assert!(accepted.stream.nodelay().unwrap());
-            assert!(SockRef::from(&accepted.stream).keepalive().unwrap());
+            assert_eq!(accepted.client, client.local_addr().unwrap().into());
+            assert_eq!(accepted.local, SocketAddr::new(ip, port).into());
+            let Transport::Stream(Stream::Tcp(stream)) = accepted.transport else { panic!("{accepted:?}") };
+            assert!(stream.nodelay().unwrap());
+            assert!(SockRef::from(&stream).keepalive().unwrap());
         }
     }
 
@@ -197,9 +282,25 @@ mod tests {
 
     #[test]
     fn shortages_pass() {
-        for errno in [Errno::MFILE, Errno::NFILE, Errno::CONNABORTED, Errno::NOBUFS, Errno::NOMEM, Errno::NETDOWN] {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
             assert!(matches!(classify(errno.into()), AcceptError::Temporary(_)), "{errno}");
         }
         assert!(matches!(classify(Errno::BADF.into()), AcceptError::Fatal(_)));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_failed_is_passed_over() {
+        let left = std::cell::Cell::new(3);
+        let accept = || async {
+            left.set(left.get() - 1);
+            match left.get() {
+                2 => Err(Errno::CONNABORTED.into()),
+                1 => Err(Errno::HOSTUNREACH.into()),
+                _ => Ok(left.get()),
+            }
+        };
+        assert!(matches!(accepted(accept).await, Ok(0)));
+        let accept = || async { Err::<(), io::Error>(Errno::MFILE.into()) };
+        assert!(matches!(accepted(accept).await, Err(AcceptError::Temporary(_))));
     }
 }

@@ -1,14 +1,12 @@
-//! [`pipe`]: two sockets made one.
+//! [`pipe`]: two connections made one.
 
 use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 
-use super::stream::{close_write, would_block};
-use super::{Activity, Buffer, Buffered, Flow, Traffic, write_all};
+use super::{Activity, Buffered, Flow, Meters, Stream, Traffic};
 
 /// Why a pipe ended before both sides had closed.
 #[derive(Debug, thiserror::Error)]
@@ -31,15 +29,15 @@ pub enum PipeError {
 ///
 /// # Errors
 /// If it did not end by both sides closing; both sockets are closed all the same.
-pub async fn pipe(
+pub(crate) async fn pipe(
     client: Buffered,
     upstream: Buffered,
     traffic: &Traffic,
+    meters: &Meters,
     idle: Option<Duration>,
 ) -> Result<(), PipeError> {
     let activity = Activity::new();
-    let up = Flow { counter: &traffic.input, activity: &activity };
-    let down = Flow { counter: &traffic.output, activity: &activity };
+    let (up, down) = Flow::both(traffic, meters, &activity);
     let (client, from_client) = (client.stream, client.received);
     let (upstream, from_upstream) = (upstream.stream, upstream.received);
     let both = async {
@@ -55,27 +53,25 @@ pub async fn pipe(
 }
 
 /// One direction: what was received `early`, then everything until the end of `from`, which is passed on too.
-async fn direction(from: &TcpStream, early: BytesMut, to: &TcpStream, flow: Flow<'_>) -> io::Result<()> {
-    write_all(to, &early).await?;
-    flow.moved(early.len());
+async fn direction(from: &Stream, early: BytesMut, to: &Stream, flow: Flow<'_>) -> io::Result<()> {
+    if !early.is_empty() {
+        to.write_all(&early).await?;
+        flow.moved(early.len()).await;
+    }
     drop(early);
     loop {
-        from.readable().await?;
-        let mut buffer = Buffer::take();
-        match from.try_read(&mut buffer) {
-            Ok(0) => break,
-            Ok(length) => {
-                write_all(to, &buffer[..length]).await?;
-                flow.moved(length);
-            }
-            Err(error) if would_block(&error) => continue,
-            Err(error) => return Err(error),
+        let chunk = from.read(flow.portion()).await?;
+        if chunk.is_empty() {
+            break;
         }
-        drop(buffer);
+        to.write_all(&chunk).await?;
+        let length = chunk.len();
+        drop(chunk);
+        flow.moved(length).await;
         consume_budget().await;
     }
     // It may have closed altogether meanwhile; then its own direction ends too.
-    let _ = close_write(to);
+    let _ = to.close_write().await;
     flow.activity.half_close();
     Ok(())
 }
@@ -85,7 +81,7 @@ mod tests {
     use std::sync::Arc;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::task::JoinHandle;
 
     use super::*;
@@ -109,7 +105,8 @@ mod tests {
         let counted = Arc::clone(&traffic);
         let mut near = Buffered::new(near);
         near.received.extend_from_slice(early);
-        let task = tokio::spawn(async move { pipe(near, Buffered::new(far), &counted, idle).await });
+        let task =
+            tokio::spawn(async move { pipe(near, Buffered::new(far), &counted, &Meters::default(), idle).await });
         Piped { client, origin, traffic, task }
     }
 
@@ -185,8 +182,8 @@ mod tests {
     #[tokio::test]
     async fn an_idle_pipe_is_small() {
         let ((_client, near), (_origin, far)) = (pair().await, pair().await);
-        let traffic = Traffic::default();
-        let future = pipe(Buffered::new(near), Buffered::new(far), &traffic, None);
+        let (traffic, meters) = (Traffic::default(), Meters::default());
+        let future = pipe(Buffered::new(near), Buffered::new(far), &traffic, &meters, None);
         assert!(size_of_val(&future) < 2048, "{} bytes", size_of_val(&future));
     }
 }

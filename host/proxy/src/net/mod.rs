@@ -1,15 +1,30 @@
-//! Moving bytes between sockets.
+//! Moving bytes between connections.
 
 mod body;
 mod buffer;
+mod buffered;
 mod copy;
+mod counting;
+mod datagrams;
+mod limit;
 mod stream;
 mod traffic;
+mod udp;
+mod websocket;
 
-pub(crate) use body::{BodyError, relay_body};
+pub(crate) use body::{BodyError, Held, Tap, hold_body, relay_body};
 pub(crate) use buffer::Buffer;
-pub use copy::{PipeError, pipe};
-pub use stream::Buffered;
-pub(crate) use stream::{HeadReadError, fill, linger, read_head, tune, write_all};
-pub use traffic::Traffic;
-pub(crate) use traffic::{Activity, Flow};
+pub use buffered::Buffered;
+pub(crate) use buffered::{HeadReadError, eof, fill, linger, read_head};
+pub use copy::PipeError;
+pub(crate) use copy::pipe;
+pub(crate) use counting::counting;
+pub(crate) use datagrams::ended;
+pub use datagrams::{Datagrams, Relayed};
+pub use limit::Limits;
+pub use stream::{Io, Layered, Stream};
+pub(crate) use stream::{KEEPALIVE, tune};
+pub(crate) use traffic::{Activity, Counted, Direction, Flow, Meters};
+pub use traffic::{Counters, Traffic};
+pub use udp::Udp;
+pub(crate) use websocket::Websocket;

@@ -1,144 +1,245 @@
-//! [`Buffered`]: a socket and the bytes that were read from it too early; and how a socket is set up and closed.
+//! [`Stream`]: a connection of whatever kind.
 
 use std::io;
 use std::net::Shutdown;
+use std::ops::Deref;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use drawspan_wire::http1::{HeadError, HeadScanner};
+use drawspan_modules::Addr;
+use rustix::io::retry_on_intr;
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::Buffer;
 
 /// Go's defaults: a dead peer is found after 15 s of silence and nine unanswered probes.
-const KEEPALIVE: TcpKeepalive =
+pub(crate) const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(15)).with_retries(9);
 
-/// Bytes read at once while looking for a head; most heads fit.
-const HEAD_READ: usize = 8 * 1024;
-
-/// How long, and how much, a closing connection is still read from.
-const LINGER_TIME: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 4 * 1024 * 1024;
-
-/// A socket and what was received from it and not used yet.
-#[derive(Debug)]
-pub struct Buffered {
-    /// The socket.
-    pub stream: TcpStream,
-    /// Received and not used yet. Holds no memory when it is empty and the connection waits.
-    pub received: BytesMut,
+/// A connection. It can be read and written at once through a shared reference, both by the same task.
+///
+/// Waiting for bytes takes no memory: a buffer is borrowed when there are some.
+pub enum Stream {
+    /// A TCP connection.
+    Tcp(TcpStream),
+    /// A connection over a unix socket.
+    Unix(UnixStream),
+    /// A protocol over another connection, such as TLS.
+    Layered(Box<Layered>),
 }
 
-/// Why no head came.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum HeadReadError {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error(transparent)]
-    Head(#[from] HeadError),
+/// What another protocol carries.
+pub struct Layered {
+    /// Locked within a poll only, so never contended: both directions are polled by one task.
+    io: Mutex<Box<dyn Io>>,
+    local: Addr,
+    peer: Addr,
 }
 
-impl Buffered {
-    /// Nothing received yet.
+/// What a layer has to be.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// Bytes that were read; none at the end of a stream.
+pub(crate) struct Chunk {
+    buffer: Buffer,
+    length: usize,
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
+impl Stream {
+    /// What `io` carries; `local` and `peer` are the ends of the connection below it.
     #[must_use]
-    pub fn new(stream: TcpStream) -> Self {
-        Self { stream, received: BytesMut::new() }
+    pub fn layered(io: impl Io + 'static, local: Addr, peer: Addr) -> Self {
+        Self::Layered(Box::new(Layered { io: Mutex::new(Box::new(io)), local, peer }))
     }
-}
 
-/// Reads some bytes into `received`; 0 at the end of the stream. While it waits, nothing but what `received` already
-/// holds takes memory. Dropping the future loses nothing that was received.
-pub(crate) async fn fill(stream: &TcpStream, received: &mut BytesMut) -> io::Result<usize> {
-    if received.is_empty() {
-        *received = BytesMut::new();
+    /// Our end of the connection, or of the lowest one below it.
+    #[must_use]
+    pub fn local_addr(&self) -> Addr {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().map_or_else(|_| Addr::unnamed(), Addr::from),
+            Self::Unix(stream) => stream.local_addr().map_or_else(|_| Addr::unnamed(), Addr::from),
+            Self::Layered(layered) => layered.local.clone(),
+        }
     }
-    loop {
-        stream.readable().await?;
-        let mut buffer = Buffer::take();
-        match stream.try_read(&mut buffer[..HEAD_READ]) {
-            Ok(length) => {
-                received.extend_from_slice(&buffer[..length]);
-                return Ok(length);
+
+    /// The other end.
+    #[must_use]
+    pub fn peer_addr(&self) -> Addr {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().map_or_else(|_| Addr::unnamed(), Addr::from),
+            Self::Unix(stream) => stream.peer_addr().map_or_else(|_| Addr::unnamed(), Addr::from),
+            Self::Layered(layered) => layered.peer.clone(),
+        }
+    }
+
+    /// The next bytes, at most `limit` (and a buffer's size). Dropping the future loses none.
+    pub(crate) async fn read(&self, limit: usize) -> io::Result<Chunk> {
+        match self {
+            Self::Tcp(stream) => stream.async_io(Interest::READABLE, || receive(stream, limit)).await,
+            Self::Unix(stream) => stream.async_io(Interest::READABLE, || receive(stream, limit)).await,
+            Self::Layered(layered) => std::future::poll_fn(|cx| layered.poll_chunk(cx, limit)).await,
+        }
+    }
+
+    /// Writes everything, and does not leave it in a layer's buffer. Waits as long as the peer takes nothing: the caller
+    /// bounds it.
+    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = match self {
+                Self::Tcp(stream) => stream.async_io(Interest::WRITABLE, || send(stream, bytes)).await?,
+                Self::Unix(stream) => stream.async_io(Interest::WRITABLE, || send(stream, bytes)).await?,
+                Self::Layered(layered) => layered.poll(|io, cx| io.poll_write(cx, bytes)).await?,
+            };
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
             }
-            Err(error) if would_block(&error) => {}
-            Err(error) => return Err(error),
+            bytes = &bytes[written..];
+        }
+        match self {
+            Self::Layered(layered) => layered.poll(|io, cx| io.poll_flush(cx)).await,
+            Self::Tcp(_) | Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// No more bytes to this peer. What it sends can still be read, where the layer knows half-closed connections.
+    pub(crate) async fn close_write(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
+            Self::Unix(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
+            Self::Layered(layered) => layered.poll(|io, cx| io.poll_shutdown(cx)).await,
+        }
+    }
+
+    /// Resolves when the connection is known to have failed, even while nothing is read; never for a layered one.
+    pub(crate) async fn failed(&self) -> io::Error {
+        let error = match self {
+            Self::Tcp(stream) => stream.ready(Interest::ERROR).await.and_then(|_| stream.take_error()),
+            Self::Unix(stream) => stream.ready(Interest::ERROR).await.and_then(|_| stream.take_error()),
+            Self::Layered(_) => std::future::pending().await,
+        };
+        error.unwrap_or_else(Some).unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        Self::Unix(stream)
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(stream) => stream.fmt(f),
+            Self::Unix(stream) => stream.fmt(f),
+            Self::Layered(layered) => write!(f, "Layered({} - {})", layered.local, layered.peer),
         }
     }
 }
 
-/// The next message's head; `None` at the end of the stream. Its size is bounded by the scanner, its time by the caller.
-/// Dropping the future loses nothing that was received.
-pub(crate) async fn read_head(
-    stream: &TcpStream,
-    received: &mut BytesMut,
-    mut scanner: HeadScanner,
-) -> Result<Option<Bytes>, HeadReadError> {
-    loop {
-        if let Some(end) = scanner.scan(received)? {
-            return Ok(Some(received.split_to(end).freeze()));
-        }
-        if fill(stream, received).await? == 0 {
-            return if received.is_empty() { Ok(None) } else { Err(eof().into()) };
+impl Layered {
+    fn poll_chunk(&self, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<Chunk>> {
+        let mut buffer = Buffer::take();
+        let limit = limit.min(buffer.len());
+        let mut into = ReadBuf::new(&mut buffer[..limit]);
+        let mut io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
+        ready!(Pin::new(&mut **io).poll_read(cx, &mut into))?;
+        let length = into.filled().len();
+        Poll::Ready(Ok(Chunk { buffer, length }))
+    }
+
+    async fn poll<T>(
+        &self,
+        mut poll: impl FnMut(Pin<&mut dyn Io>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        std::future::poll_fn(|cx| {
+            let mut io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
+            poll(Pin::new(&mut **io), cx)
+        })
+        .await
+    }
+}
+
+fn receive(socket: impl AsFd, limit: usize) -> io::Result<Chunk> {
+    let mut buffer = Buffer::take();
+    let limit = limit.min(buffer.len());
+    let (length, _) = retry_on_intr(|| rustix::net::recv(&socket, &mut buffer[..limit], RecvFlags::empty()))?;
+    Ok(Chunk { buffer, length })
+}
+
+fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(retry_on_intr(|| rustix::net::send(&socket, bytes, SendFlags::NOSIGNAL))?)
+}
+
+/// For protocols that are layered over it.
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Layered(layered) => Pin::new(layered.io_mut()).poll_read(cx, buf),
         }
     }
 }
 
-pub(crate) fn eof() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "connection closed too early")
-}
-
-/// Whether to wait and try again.
-pub(crate) fn would_block(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// Writes everything. Waits as long as the peer takes nothing: the caller bounds it.
-pub(crate) async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match stream.try_write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = &bytes[written..],
-            Err(error) if would_block(&error) => stream.writable().await?,
-            Err(error) => return Err(error),
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Layered(layered) => Pin::new(layered.io_mut()).poll_write(cx, buf),
         }
     }
-    Ok(())
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Layered(layered) => Pin::new(layered.io_mut()).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Layered(layered) => Pin::new(layered.io_mut()).poll_shutdown(cx),
+        }
+    }
+}
+
+impl Layered {
+    fn io_mut(&mut self) -> &mut dyn Io {
+        &mut **self.io.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// `TCP_NODELAY` and keepalive, as Go sets them on every connection. A socket that refuses is dead already, which its
 /// first read tells.
-pub(crate) fn tune(stream: &TcpStream) {
-    let outcome = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(&KEEPALIVE));
+pub(crate) fn tune(stream: &TcpStream, keepalive: &TcpKeepalive) {
+    let outcome = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(keepalive));
     if let Err(error) = outcome {
         tracing::trace!("can't set socket options: {error}");
     }
-}
-
-/// No more bytes to this peer.
-pub(crate) fn close_write(stream: &TcpStream) -> io::Result<()> {
-    SockRef::from(stream).shutdown(Shutdown::Write)
-}
-
-/// Closes so that the peer can read what was written last: closing a socket with unread input resets the connection,
-/// and the reset may overtake the answer (RFC 9112 §9.6). Waits for the peer's end, two seconds and 4 MiB at most.
-pub(crate) async fn linger(stream: TcpStream) {
-    if close_write(&stream).is_err() {
-        return;
-    }
-    let drain = async {
-        let mut left = LINGER_BYTES;
-        while left > 0 && stream.readable().await.is_ok() {
-            let mut buffer = Buffer::take();
-            match stream.try_read(&mut buffer) {
-                Ok(length) if length > 0 => left = left.saturating_sub(length),
-                Err(error) if would_block(&error) => {}
-                _ => break,
-            }
-        }
-    };
-    // Out of time is as good as the end.
-    let _ = timeout(LINGER_TIME, drain).await;
 }

@@ -1,10 +1,13 @@
-//! [`Traffic`] and [`Activity`]: how many bytes moved, and when the last of them did.
+//! [`Traffic`], [`Meters`] and [`Activity`]: how many bytes moved, how many more may, and when the last of them did.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::limit::{Bucket, Limits};
 
 /// How long the other direction of a pipe may be silent once one has ended.
 ///
@@ -12,21 +15,97 @@ use tokio::time::{Instant, sleep_until};
 /// long as bytes move.
 const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
 
+/// How soon a changed limit is noticed by who waits for it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Counters that connections share: those of a service, or of a client of a handler. Observers report them.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections so far.
+    pub total_conns: AtomicU64,
+    /// Connections now.
+    pub current_conns: AtomicU64,
+    /// Bytes from clients.
+    pub input: AtomicU64,
+    /// Bytes to clients.
+    pub output: AtomicU64,
+    /// Connections that ended with an error.
+    pub total_errs: AtomicU64,
+}
+
+/// A connection that counts as a current one of its client until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<Counters>);
+
+impl Counted {
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        counters.total_conns.fetch_add(1, Relaxed);
+        counters.current_conns.fetch_add(1, Relaxed);
+        Self(counters)
+    }
+
+    pub(crate) fn failed(&self) {
+        self.0.total_errs.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.current_conns.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Which way bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// From the client.
+    Up,
+    /// To the client.
+    Down,
+}
+
 /// Bytes of one connection, as the client's side sees them. Shared: it may be read while the connection goes on.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    /// Bytes from the client.
-    pub input: AtomicU64,
-    /// Bytes to the client.
-    pub output: AtomicU64,
+    input: AtomicU64,
+    output: AtomicU64,
+    /// Counted there too.
+    service: Option<Arc<Counters>>,
 }
 
 impl Traffic {
+    /// Counts into `service` as well.
+    #[must_use]
+    pub fn of(service: Option<Arc<Counters>>) -> Self {
+        Self { service, ..Self::default() }
+    }
+
     /// Bytes from and to the client so far.
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
         (self.input.load(Relaxed), self.output.load(Relaxed))
     }
+
+    pub(crate) fn count(&self, direction: Direction, bytes: usize) {
+        let bytes = bytes as u64;
+        let (own, shared) = match direction {
+            Direction::Up => (&self.input, self.service.as_ref().map(|service| &service.input)),
+            Direction::Down => (&self.output, self.service.as_ref().map(|service| &service.output)),
+        };
+        own.fetch_add(bytes, Relaxed);
+        if let Some(shared) = shared {
+            shared.fetch_add(bytes, Relaxed);
+        }
+    }
+}
+
+/// What the bytes of a tunnel or an exchange are counted and limited by.
+#[derive(Debug, Default)]
+pub(crate) struct Meters {
+    /// The client's counters.
+    pub(crate) client: Option<Arc<Counted>>,
+    /// All of them apply.
+    pub(crate) limits: Vec<Arc<Limits>>,
 }
 
 /// When bytes last moved in any direction of an exchange.
@@ -80,22 +159,60 @@ impl Activity {
         }
     }
 
-    fn touch(&self) {
+    pub(crate) fn touch(&self) {
         self.last.store(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 }
 
-/// Where the bytes of one direction are counted.
+/// One direction of a tunnel or an exchange.
 #[derive(Clone, Copy)]
 pub(crate) struct Flow<'a> {
-    pub(crate) counter: &'a AtomicU64,
+    pub(crate) direction: Direction,
+    pub(crate) traffic: &'a Traffic,
+    pub(crate) meters: &'a Meters,
     pub(crate) activity: &'a Activity,
 }
 
-impl Flow<'_> {
-    pub(crate) fn moved(self, bytes: usize) {
-        self.counter.fetch_add(bytes as u64, Relaxed);
+impl<'a> Flow<'a> {
+    /// Both directions, up first.
+    pub(crate) fn both(traffic: &'a Traffic, meters: &'a Meters, activity: &'a Activity) -> (Self, Self) {
+        let up = Self { direction: Direction::Up, traffic, meters, activity };
+        (up, Self { direction: Direction::Down, ..up })
+    }
+
+    /// How many bytes may be read at once.
+    pub(crate) fn portion(self) -> usize {
+        self.buckets().map(Bucket::portion).min().unwrap_or(usize::MAX)
+    }
+
+    /// Counts bytes that moved, and waits until more may.
+    pub(crate) async fn moved(self, bytes: usize) {
+        self.traffic.count(self.direction, bytes);
+        if let Some(client) = &self.meters.client {
+            let counter = match self.direction {
+                Direction::Up => &client.0.input,
+                Direction::Down => &client.0.output,
+            };
+            counter.fetch_add(bytes as u64, Relaxed);
+        }
         self.activity.touch();
+        self.meters.limits.iter().for_each(Limits::renew_if_due);
+        let pause = self.buckets().map(|bucket| bucket.take(bytes)).max().unwrap_or_default();
+        if !pause.is_zero() {
+            // In parts: a limit may be raised meanwhile.
+            sleep(pause.min(LONGEST_PAUSE)).await;
+        }
+        while self.buckets().any(Bucket::is_shut) {
+            sleep(LONGEST_PAUSE).await;
+            self.meters.limits.iter().for_each(Limits::renew_if_due);
+        }
+    }
+
+    fn buckets(self) -> impl Iterator<Item = &'a Bucket> {
+        self.meters.limits.iter().map(move |limits| match self.direction {
+            Direction::Up => &limits.upload,
+            Direction::Down => &limits.download,
+        })
     }
 }
 
@@ -105,14 +222,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn idleness_starts_anew_with_every_byte() {
-        let traffic = Traffic::default();
-        let activity = Activity::new();
-        let flow = Flow { counter: &traffic.input, activity: &activity };
+        let (traffic, meters, activity) = (Traffic::default(), Meters::default(), Activity::new());
+        let (flow, _) = Flow::both(&traffic, &meters, &activity);
         let limit = Duration::from_secs(10);
         let busy = async {
             for _ in 0..5 {
                 tokio::time::sleep(Duration::from_secs(8)).await;
-                flow.moved(1);
+                flow.moved(1).await;
             }
         };
         let start = Instant::now();

@@ -118,15 +118,25 @@ impl BodyScanner {
     /// # Errors
     /// If a chunked body is malformed; nothing after that can be trusted.
     pub fn scan(&mut self, bytes: &[u8]) -> Result<usize, ChunkError> {
-        match &mut self.0 {
+        self.decode(bytes, |_| {})
+    }
+
+    /// As [`scan`](Self::scan), and gives `content` the body's bytes without their framing, in pieces.
+    ///
+    /// # Errors
+    /// As [`scan`](Self::scan).
+    pub fn decode(&mut self, bytes: &[u8], mut content: impl FnMut(&[u8])) -> Result<usize, ChunkError> {
+        let belonging = match &mut self.0 {
             Kind::Sized(left) => {
                 let belonging = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                 *left -= belonging as u64;
-                Ok(belonging)
+                belonging
             }
-            Kind::Chunked(chunks) => chunks.scan(bytes),
-            Kind::UntilClose => Ok(bytes.len()),
-        }
+            Kind::Chunked(chunks) => return chunks.decode(bytes, content),
+            Kind::UntilClose => bytes.len(),
+        };
+        content(&bytes[..belonging]);
+        Ok(belonging)
     }
 
     /// Whether the whole body has been seen; never so while it is delimited by the end of the connection.
@@ -189,6 +199,26 @@ mod tests {
             let bytes = format!("{start}\r\n{headers}\r\n");
             let head = RequestHead::parse(bytes.as_bytes()).unwrap();
             assert_eq!(BodyLength::of_request(&head), expected, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_told_from_its_framing() {
+        for (length, bytes, belonging, expected) in [
+            (Sized(3), &b"abcd"[..], 3, &b"abc"[..]),
+            (Chunked, b"2;x\r\nab\r\n1\r\nc\r\n0\r\nT: u\r\n\r\nd", 26, b"abc"),
+            (UntilClose, b"abcd", 4, b"abcd"),
+            (None, b"a", 0, b""),
+        ] {
+            for cut in 0..=bytes.len() {
+                let (mut scanner, mut content) = (BodyScanner::new(length), Vec::new());
+                let (first, second) = bytes.split_at(cut);
+                let mut taken = scanner.decode(first, |part| content.extend(part)).unwrap();
+                if taken == cut {
+                    taken += scanner.decode(second, |part| content.extend(part)).unwrap();
+                }
+                assert_eq!((taken, &content[..]), (belonging, expected), "{length:?} cut at {cut}");
+            }
         }
     }
 

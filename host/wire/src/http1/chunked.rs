@@ -75,6 +75,11 @@ impl ChunkScanner {
     /// # Errors
     /// If they aren't a chunked body.
     pub fn scan(&mut self, bytes: &[u8]) -> Result<usize, ChunkError> {
+        self.decode(bytes, |_| {})
+    }
+
+    /// As [`scan`](Self::scan), and gives `content` what is in the chunks.
+    pub(super) fn decode(&mut self, bytes: &[u8], mut content: impl FnMut(&[u8])) -> Result<usize, ChunkError> {
         let mut at = 0;
         while at < bytes.len() {
             match self.state {
@@ -82,6 +87,7 @@ impl ChunkScanner {
                 State::Data => {
                     let here = usize::try_from(self.size).unwrap_or(usize::MAX).min(bytes.len() - at);
                     self.size -= here as u64;
+                    content(&bytes[at..at + here]);
                     at += here;
                     if self.size == 0 {
                         self.state = State::DataCr;

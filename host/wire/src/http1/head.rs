@@ -110,12 +110,15 @@ impl<'b> RequestHead<'b> {
     /// old clients say instead of `Connection`.
     #[must_use]
     pub fn keeps_alive(&self) -> bool {
-        let says =
-            |token| self.headers.has_token("connection", token) || self.headers.has_token("proxy-connection", token);
-        match self.version {
-            Version::Http11 => !says("close"),
-            Version::Http10 => says("keep-alive") && !says("close"),
-        }
+        keeps_alive(self.version, &self.headers)
+    }
+}
+
+fn keeps_alive(version: Version, headers: &Headers<'_>) -> bool {
+    let says = |token| headers.has_token("connection", token) || headers.has_token("proxy-connection", token);
+    match version {
+        Version::Http11 => !says("close"),
+        Version::Http10 => says("keep-alive") && !says("close"),
     }
 }
 
@@ -156,6 +159,12 @@ impl<'b> ResponseHead<'b> {
             reason: response.reason.unwrap_or_default(),
             headers: Headers::from_parsed(response.headers),
         })
+    }
+
+    /// Whether the server may answer another request on the connection.
+    #[must_use]
+    pub fn keeps_alive(&self) -> bool {
+        keeps_alive(self.version, &self.headers)
     }
 }
 

@@ -19,6 +19,17 @@ pub struct HostPort {
 }
 
 impl HostPort {
+    /// Of a bare `host`, an IPv6 address without brackets.
+    ///
+    /// # Errors
+    /// If it is neither an IP address nor a name.
+    pub fn new(host: &str, port: u16) -> Result<Self, TargetError> {
+        if host.parse::<Ipv6Addr>().is_err() && split_port(host)?.0.len() != host.len() {
+            return Err(TargetError::Authority);
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
+
     /// Reads `host`, `host:port`, `[ipv6]` or `[ipv6]:port`; without a port it is `default_port`.
     ///
     /// # Errors
@@ -144,9 +155,39 @@ impl<'b> RequestTarget<'b> {
 
 /// Scheme, authority and the rest of an absolute URI.
 fn split_absolute(target: &str) -> Option<(&str, &str, &str)> {
+    if target.starts_with('/') {
+        return None;
+    }
     let (scheme, rest) = target.split_once("://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     Some((scheme, &rest[..end], &rest[end..]))
+}
+
+/// The host that a request to an origin names, with `default_port` unless it names one; `None` if it names none. The
+/// request target counts before the `Host` header (RFC 9112 §3.2.2), and a CONNECT's too.
+///
+/// # Errors
+/// If it isn't one.
+pub fn named_host(head: &RequestHead<'_>, default_port: u16) -> Result<Option<HostPort>, TargetError> {
+    let authority = match split_absolute(head.target) {
+        _ if head.method == "CONNECT" => head.target,
+        Some((_, authority, _)) => authority,
+        None => match head.headers.get("host").unwrap_or_default() {
+            b"" => return Ok(None),
+            host => std::str::from_utf8(host).map_err(|_| TargetError::Authority)?,
+        },
+    };
+    HostPort::parse(authority, default_port).map(Some)
+}
+
+/// The request target as an origin gets it (RFC 9112 §3.2.1): path and query, or `*`.
+#[must_use]
+pub fn origin_form<'b>(head: &RequestHead<'b>) -> Cow<'b, str> {
+    match split_absolute(head.target).filter(|_| head.method != "CONNECT") {
+        None => Cow::Borrowed(head.target),
+        Some((_, _, path)) if path.starts_with('/') => Cow::Borrowed(path),
+        Some((_, _, path)) => Cow::Owned(format!("/{path}")),
+    }
 }
 
 /// The host in the request target itself, whatever its scheme; not the `Host` header.
@@ -176,6 +217,27 @@ mod tests {
 
     fn host_port(host: &str, port: u16) -> HostPort {
         HostPort { host: host.to_owned(), port }
+    }
+
+    #[test]
+    fn an_origins_name_is_found_where_it_counts() {
+        for (line, header, named, origin) in [
+            ("GET /a?b=http://c/", "Host: x.test:81", Ok(Some(("x.test", 81))), "/a?b=http://c/"),
+            ("GET /", "Host: [::1]", Ok(Some(("::1", 80))), "/"),
+            ("GET /", "Host:", Ok(None), "/"),
+            ("GET /", "A: b", Ok(None), "/"),
+            ("GET http://y.test/p", "Host: x.test", Ok(Some(("y.test", 80))), "/p"),
+            ("GET http://y.test?q", "Host: x.test", Ok(Some(("y.test", 80))), "/?q"),
+            ("CONNECT z.test:443", "Host: x.test", Ok(Some(("z.test", 443))), "z.test:443"),
+            ("GET /", "Host: a b", Err(TargetError::Authority), "/"),
+            ("GET /", "Host: u@a", Err(TargetError::Authority), "/"),
+        ] {
+            let bytes = format!("{line} HTTP/1.1\r\n{header}\r\n\r\n");
+            let head = RequestHead::parse(bytes.as_bytes()).unwrap();
+            let host = |(host, port): (&str, _)| HostPort { host: host.to_owned(), port };
+            assert_eq!(named_host(&head, 80), named.map(|named| named.map(host)), "{bytes}");
+            assert_eq!(origin_form(&head), origin);
+        }
     }
 
     #[test]

@@ -30,13 +30,14 @@ var (
 	user     = flag.String("user", "gost", "the only user name that is right")
 	password = flag.String("password", "gost", "and its password")
 	node     = flag.String("node", "192.0.2.1:8080", "`address` of the HTTP proxy that is the hop's node")
+	quiet    = flag.Bool("quiet", false, "don't print the requests")
 	useTLS   = flag.Bool("tls", false, "serve with TLS, by a certificate made at the start unless -cert and -key are given")
 	certFile = flag.String("cert", "", "PEM `file` of the certificate; implies -tls")
 	keyFile  = flag.String("key", "", "PEM `file` of its key")
 )
 
 // Main is the whole program. For each endpoint it prints `listening on ADDR/grpc` or `listening on ADDR/http` to stdout once
-// that is true, and then one JSON line per request (see record), before it answers.
+// that is true, and then, unless -quiet, one JSON line per request (see record), before it answers.
 func Main() {
 	flag.Parse()
 	config, err := tlsConfig()
@@ -85,6 +86,9 @@ type record struct {
 var stdout sync.Mutex
 
 func write(r record) {
+	if *quiet {
+		return
+	}
 	line, err := json.Marshal(r)
 	if err != nil {
 		log.Fatal(err)

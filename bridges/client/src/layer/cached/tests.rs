@@ -104,7 +104,7 @@ async fn questions_at_the_same_time_are_asked_once() {
 }
 
 #[tokio::test]
-async fn when_the_first_asker_goes_away_the_next_asks() {
+async fn when_the_one_who_asks_goes_away_the_next_asks_however_often() {
     let gate = Arc::new(Semaphore::new(0));
     let auther = alice().gated(&gate);
     let plugin = Arc::new(cached(auther.clone(), KEEP));
@@ -112,19 +112,37 @@ async fn when_the_first_asker_goes_away_the_next_asks() {
         let plugin = Arc::clone(&plugin);
         tokio::spawn(async move { plugin.call(request()).await })
     };
-    let first = ask();
-    settle().await;
-    let others = [ask(), ask()];
-    settle().await;
-    assert_eq!(auther.asked(), 1);
-    first.abort();
+    let askers = [(); 1000].map(|()| ask());
+    let last = [ask(), ask()];
+    for (gone, asker) in askers.iter().enumerate() {
+        settle().await;
+        assert_eq!(auther.asked(), gone + 1);
+        asker.abort();
+    }
     settle().await;
     gate.add_permits(1);
-    for other in others {
+    for other in last {
         assert_eq!(other.await.unwrap().unwrap(), identity("alice"));
     }
-    assert_eq!(auther.asked(), 2);
+    assert_eq!(auther.asked(), 1001);
     assert_eq!(plugin.call(request()).await.unwrap(), identity("alice"));
+    assert_eq!(plugin.store.as_ref().unwrap().flights.len(), 0);
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_question_whose_askers_all_went_away() {
+    let plugin = Arc::new(cached(Auther::hanging(), KEEP));
+    let askers = [(); 3].map(|()| {
+        let plugin = Arc::clone(&plugin);
+        tokio::spawn(async move { plugin.call(request()).await })
+    });
+    settle().await;
+    assert_eq!(plugin.store.as_ref().unwrap().flights.len(), 1);
+    for asker in askers {
+        asker.abort();
+        asker.await.unwrap_err();
+    }
+    assert_eq!(plugin.store.as_ref().unwrap().flights.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,6 +220,6 @@ async fn there_are_never_many_more_than_size() {
         store.answer(&auther, Arc::new(request)).await.unwrap();
     }
     assert_eq!(auther.asked(), 1000);
-    store.replies.run_pending_tasks().await;
+    store.replies.run_pending_tasks();
     assert!(store.replies.entry_count() <= 10, "{}", store.replies.entry_count());
 }

@@ -1,9 +1,11 @@
 //! Heads that the proxy writes itself: its answers, and what it makes of requests and responses that it passes on.
 
-use drawspan_wire::http1::{Header, RequestHead, ResponseHead, Version};
+use drawspan_wire::http1::{RequestHead, ResponseHead, Version};
 use http::StatusCode;
 
 use super::Settings;
+use crate::handler::exchange::Persistence;
+use crate::handler::exchange::heads::{push, push_header};
 
 /// What Go's client calls itself; added when the client does not say what it is (GOST reference, dataplane 7).
 const USER_AGENT: &str = "Go-http-client/1.1";
@@ -13,14 +15,6 @@ const GOST_HEADERS: [&str; 2] = ["gost-target", "x-gost-target"];
 
 /// Headers of the proxy's own answers that say how long those are, so that no configured header may say otherwise.
 const FRAMING: [&str; 3] = ["connection", "content-length", "transfer-encoding"];
-
-/// What becomes of the client's connection after a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Persistence {
-    Close,
-    /// As the version has it; HTTP/1.0 needs to be told.
-    Keep(Version),
-}
 
 /// An answer without a body, after which the connection is closed. A configured header replaces an own one. Without a
 /// length, to the letter as GOST writes it: the end of the connection is the end of the body.
@@ -50,10 +44,15 @@ pub(super) fn own_head(settings: &Settings, status: u16, own: &[(&str, &str)]) -
 
 /// An answer to a request that should have been passed on: no configured headers, and no word of the connection's end, as
 /// GOST has it.
-pub(super) fn failure(status: u16) -> Vec<u8> {
+pub(in crate::handler) fn failure(status: u16) -> Vec<u8> {
     let mut answer = status_line(status);
     answer.extend(b"Content-Length: 0\r\n\r\n");
     answer
+}
+
+/// The answer to a CONNECT for datagrams, whose frames follow.
+pub(super) fn relaying() -> Vec<u8> {
+    failure(200)
 }
 
 fn status_line(status: u16) -> Vec<u8> {
@@ -93,7 +92,11 @@ pub(super) fn request(head: &RequestHead<'_>, authority: &str, path: &str, upgra
 }
 
 /// A response's head as it goes to a client that speaks `version`; `None` for one that more responses follow.
-pub(super) fn response(head: &ResponseHead<'_>, version: Version, persistence: Option<Persistence>) -> Vec<u8> {
+pub(in crate::handler) fn response(
+    head: &ResponseHead<'_>,
+    version: Version,
+    persistence: Option<Persistence>,
+) -> Vec<u8> {
     let mut out = format!("{} {} {}\r\n", version.as_str(), head.status, head.reason).into_bytes();
     // Their length is no header's business (RFC 9112 §6.1, RFC 9110 §8.6); a client might believe one.
     let bodiless = head.status < 200 || head.status == 204;
@@ -115,19 +118,6 @@ pub(super) fn response(head: &ResponseHead<'_>, version: Version, persistence: O
 fn push_upgrade(out: &mut Vec<u8>, protocol: Option<&[u8]>) {
     push(out, "Connection", b"Upgrade");
     push(out, "Upgrade", protocol.unwrap_or_default());
-}
-
-fn push_header(out: &mut Vec<u8>, header: Header<'_>) {
-    push(out, header.name, header.value);
-}
-
-/// Line ends in a name or value, which only a config can hold, become blanks, as in Go.
-fn push(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    let plain = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
-    out.extend(name.as_bytes().iter().map(plain));
-    out.extend(b": ");
-    out.extend(value.iter().map(plain));
-    out.extend(b"\r\n");
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub(super) struct Grant {
 
 impl Grant {
     pub(super) fn asked(&self, address: &HostPort) -> Asked {
-        Asked { host: address.to_string(), user: self.user.clone(), client_id: self.client_id.clone() }
+        Asked { target: address.clone(), user: self.user.clone(), client_id: self.client_id.clone() }
     }
 
     /// Whether it covers a request with these credentials. Without any it does: clients may send them once.
@@ -31,7 +31,7 @@ impl Http {
     /// GOST: whoever sent the first request is taken to have sent all of them.
     pub(super) async fn authenticate<'g>(
         &self,
-        session: &Session,
+        session: &Session<'_>,
         head: &RequestHead<'_>,
         grant: &'g mut Option<Grant>,
     ) -> Option<&'g Grant> {

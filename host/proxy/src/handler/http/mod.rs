@@ -4,22 +4,19 @@
 //! exchange with the origin. Only tunnels end that cycle with bytes still to move; they run after everything that the
 //! request needed is freed, so that an idle one costs little.
 
-mod answer;
+pub(super) mod answer;
 mod auth;
 mod forward;
 mod probe;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod udp;
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use drawspan_wire::http1::{
-    BodyLength, HeadError, HeadScanner, Headers, HostPort, RequestHead, RequestTarget, Version,
-};
-use tokio::net::TcpStream;
+use drawspan_wire::http1::{BodyLength, HeadError, HeadScanner, Headers, RequestHead, RequestTarget, Version};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -27,10 +24,11 @@ pub use self::settings::{ProbeResist, ProbeResistError, Settings, WebPage};
 
 use self::auth::Grant;
 use self::forward::Forward;
+use super::record::HttpRecord;
 use super::session::{Asked, Session};
-use super::{HandlerError, HandlerParts};
+use super::{HandlerError, HandlerParts, exchange, sniff};
 use crate::Conn;
-use crate::net::{Buffered, HeadReadError, fill, linger, pipe, read_head, write_all};
+use crate::net::{Buffered, Direction, HeadReadError, fill, linger, read_head};
 
 /// Speaks the HTTP proxy protocol with clients.
 pub struct Http {
@@ -46,6 +44,8 @@ enum Next {
     Close,
     /// Bytes both ways.
     Tunnel(Tunnel),
+    /// Datagrams both ways, in frames.
+    Datagrams(Asked),
 }
 
 /// An established tunnel, for a client that was told so.
@@ -54,6 +54,8 @@ struct Tunnel {
     asked: Asked,
     /// Sent upstream before anything else from the client.
     replay: Bytes,
+    /// What it carries may be looked into.
+    sniffed: bool,
 }
 
 /// How the last request on a connection left it.
@@ -63,6 +65,7 @@ enum Served {
     /// The client may not have read the last answer yet.
     Answered,
     Tunnel(Tunnel),
+    Datagrams(Asked),
 }
 
 impl Http {
@@ -72,16 +75,9 @@ impl Http {
         Self { parts, settings }
     }
 
-    /// Serves one connection until it ends.
-    ///
-    /// When `drain` is cancelled a connection that waits for a request is closed at once; a request that has begun, and a
-    /// tunnel, go on. Dropping the future cuts them off.
-    ///
-    /// # Errors
-    /// If something failed; what a client could be told, it was told. Refusals are not errors.
-    pub async fn handle(&self, conn: Conn, drain: CancellationToken) -> Result<(), HandlerError> {
-        let session = Session::start(conn.info, "http");
-        let mut client = Buffered::new(conn.stream);
+    /// As [`Handler::handle`](super::Handler::handle).
+    pub(crate) async fn handle(&self, conn: Conn, drain: CancellationToken) -> Result<(), HandlerError> {
+        let (session, mut client) = Session::start(conn, "http", &self.parts);
         let served = self.serve(&session, &mut client, &drain).await;
         match served {
             Ok(Served::Idle) => Ok(()),
@@ -89,10 +85,8 @@ impl Http {
                 linger(client.stream).await;
                 Ok(())
             }
-            Ok(Served::Tunnel(tunnel)) => {
-                self.tunnel(&session, client, tunnel).await;
-                Ok(())
-            }
+            Ok(Served::Datagrams(asked)) => Box::pin(self.relay(&session, client, asked)).await,
+            Ok(Served::Tunnel(tunnel)) => self.tunnel(&session, client, tunnel, &drain).await,
             Err(error) => {
                 linger(client.stream).await;
                 Err(error)
@@ -102,19 +96,20 @@ impl Http {
 
     async fn serve(
         &self,
-        session: &Session,
+        session: &Session<'_>,
         client: &mut Buffered,
         drain: &CancellationToken,
     ) -> Result<Served, HandlerError> {
         let mut grant = None;
         let mut wait = self.settings.read_timeout;
         while let Some(head) = self.next_head(client, wait, drain).await? {
-            session.traffic.input.fetch_add(head.len() as u64, Relaxed);
+            session.traffic.count(Direction::Up, head.len());
             // Boxed: what a request needs must not be carried along by the tunnel that it may become.
             match Box::pin(self.request(session, client, &head, &mut grant, drain)).await? {
                 Next::Again => wait = self.settings.idle_timeout.unwrap_or(self.settings.read_timeout),
                 Next::Close => return Ok(Served::Answered),
                 Next::Tunnel(tunnel) => return Ok(Served::Tunnel(tunnel)),
+                Next::Datagrams(asked) => return Ok(Served::Datagrams(asked)),
             }
         }
         Ok(Served::Idle)
@@ -150,7 +145,7 @@ impl Http {
 
     async fn request(
         &self,
-        session: &Session,
+        session: &Session<'_>,
         client: &mut Buffered,
         bytes: &Bytes,
         grant: &mut Option<Grant>,
@@ -173,33 +168,40 @@ impl Http {
             (_, Err(error)) => return self.bad_request(session, client, &error.to_string()).await,
             (Ok(target), Ok(length)) => (target, length),
         };
-        if head.headers.get("x-gost-protocol") == Some(b"udp") {
-            self.answer(session, client, &answer::failure(403)).await?;
+        let is_udp = head.headers.get("x-gost-protocol") == Some(b"udp");
+        let asked = grant.asked(target.address());
+        if session.refuses(&asked, if is_udp { "udp" } else { "tcp" }).await {
+            let own = [("Proxy-Agent", self.settings.agent.as_str())];
+            self.answer(session, client, &answer::refusal(&self.settings, 403, &own)).await?;
             return Ok(Next::Close);
         }
-        let asked = grant.asked(target.address());
+        if is_udp {
+            return self.grant_udp(session, client, &head, asked).await;
+        }
         match target {
-            RequestTarget::Tunnel(address) => self.connect(session, client, &address, asked).await,
-            RequestTarget::Forward { address, authority, path } => {
-                let forward = Forward { head: &head, address: &address, authority, path: &path, length, asked };
+            RequestTarget::Tunnel(_) => {
+                session.note(|record| {
+                    record.proto = "http";
+                    record.http = Some(HttpRecord::of(&head, &asked.target.to_string()));
+                });
+                self.connect(session, client, asked).await
+            }
+            RequestTarget::Forward { authority, path, .. } => {
+                let forward = Forward { head: &head, authority, path: &path, length, asked };
                 self.forward(session, client, forward, drain).await
             }
         }
     }
 
-    async fn connect(
-        &self,
-        session: &Session,
-        client: &mut Buffered,
-        address: &HostPort,
-        asked: Asked,
-    ) -> Result<Next, HandlerError> {
-        match self.parts.router.dial(address).await {
+    async fn connect(&self, session: &Session<'_>, client: &mut Buffered, asked: Asked) -> Result<Next, HandlerError> {
+        match session.dial(&asked).await {
             Ok(upstream) => {
+                session.note(|record| record.http.iter_mut().for_each(|http| http.status_code = 200));
                 self.answer(session, client, &answer::established(&self.settings)).await?;
-                Ok(Next::Tunnel(Tunnel { upstream: Buffered::new(upstream), asked, replay: Bytes::new() }))
+                Ok(Next::Tunnel(Tunnel { upstream: upstream.conn, asked, replay: Bytes::new(), sniffed: true }))
             }
             Err(error) => {
+                session.note(|record| record.http.iter_mut().for_each(|http| http.status_code = 503));
                 let own = [("Proxy-Agent", self.settings.agent.as_str())];
                 self.answer(session, client, &answer::refusal(&self.settings, 503, &own)).await?;
                 Err(error.into())
@@ -207,21 +209,33 @@ impl Http {
         }
     }
 
-    async fn tunnel(&self, session: &Session, mut client: Buffered, tunnel: Tunnel) {
-        let Tunnel { upstream, asked, replay } = tunnel;
-        let _piping = session.piping(asked);
+    async fn tunnel(
+        &self,
+        session: &Session<'_>,
+        mut client: Buffered,
+        tunnel: Tunnel,
+        drain: &CancellationToken,
+    ) -> Result<(), HandlerError> {
+        let Tunnel { upstream, asked, replay, sniffed } = tunnel;
+        let idle = self.settings.idle_timeout;
+        if let Some(sniffing) = self.parts.sniffing.filter(|_| sniffed) {
+            return Box::pin(sniff::tunnel(session, client, upstream, asked, idle, sniffing, drain)).await;
+        }
         if !replay.is_empty() {
             let mut all = BytesMut::from(replay);
             all.extend_from_slice(&client.received);
             client.received = all;
         }
-        // How a tunnel ends is the business of its two ends.
-        if let Err(error) = pipe(client, upstream, &session.traffic, self.settings.idle_timeout).await {
-            tracing::debug!(service = %session.info.service, sid = %session.info.sid, "tunnel: {error}");
-        }
+        session.tunnel(client, upstream, asked, idle).await;
+        Ok(())
     }
 
-    async fn bad_request(&self, session: &Session, client: &mut Buffered, reason: &str) -> Result<Next, HandlerError> {
+    async fn bad_request(
+        &self,
+        session: &Session<'_>,
+        client: &mut Buffered,
+        reason: &str,
+    ) -> Result<Next, HandlerError> {
         tracing::debug!(
             service = %session.info.service,
             sid = %session.info.sid,
@@ -233,15 +247,7 @@ impl Http {
     }
 
     /// Writes an answer of the proxy's own. They are short: a client that doesn't take one in time has gone away.
-    async fn answer(&self, session: &Session, client: &Buffered, answer: &[u8]) -> Result<(), HandlerError> {
-        send(session, &client.stream, self.settings.read_timeout, answer).await
+    async fn answer(&self, session: &Session<'_>, client: &Buffered, answer: &[u8]) -> Result<(), HandlerError> {
+        exchange::send(session, &client.stream, self.settings.read_timeout, answer).await
     }
-}
-
-/// Writes `bytes` to the client within `limit`.
-async fn send(session: &Session, client: &TcpStream, limit: Duration, bytes: &[u8]) -> Result<(), HandlerError> {
-    let written = timeout(limit, write_all(client, bytes)).await;
-    written.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
-    session.traffic.output.fetch_add(bytes.len() as u64, Relaxed);
-    Ok(())
 }

@@ -13,10 +13,11 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
-use super::answer::{self, Persistence};
+use super::answer;
 use super::{Asked, HandlerError, Http, Next, ProbeResist, Session, Tunnel, WebPage};
 use crate::Router;
-use crate::net::{Activity, BodyError, Buffer, Buffered, Flow, HeadReadError, read_head, relay_body, write_all};
+use crate::handler::exchange::Persistence;
+use crate::net::{Activity, BodyError, Buffer, Buffered, Flow, HeadReadError, Meters, read_head, relay_body};
 
 /// For a page or a file to reach the client, all in all.
 const DECOY_TIME: Duration = Duration::from_secs(15);
@@ -25,7 +26,7 @@ impl Http {
     /// Answers a request that failed to authenticate (GOST reference, dataplane 7).
     pub(super) async fn refuse(
         &self,
-        session: &Session,
+        session: &Session<'_>,
         client: &mut Buffered,
         bytes: &Bytes,
         head: &RequestHead<'_>,
@@ -38,6 +39,7 @@ impl Http {
             client = %session.info.client,
             "proxy authentication required"
         );
+        session.note(|record| record.err = "authentication failed".to_owned());
         match &self.settings.probe_resist {
             Some(probe_resist) if !self.knocks(head) => self.decoy(session, client, bytes, probe_resist).await,
             _ => {
@@ -62,7 +64,7 @@ impl Http {
 
     async fn decoy(
         &self,
-        session: &Session,
+        session: &Session<'_>,
         client: &mut Buffered,
         bytes: &Bytes,
         probe_resist: &ProbeResist,
@@ -74,10 +76,9 @@ impl Http {
             }
             ProbeResist::Host(address) => match dial(address).await {
                 Ok(upstream) => {
-                    let asked =
-                        Asked { host: address.to_string(), user: None, client_id: ClientId::from(String::new()) };
+                    let asked = Asked { target: address.clone(), user: None, client_id: ClientId::from(String::new()) };
                     // The bytes as they came: the server judges them as if it had been asked itself.
-                    return Ok(Next::Tunnel(Tunnel { upstream, asked, replay: bytes.clone() }));
+                    return Ok(Next::Tunnel(Tunnel { upstream, asked, replay: bytes.clone(), sniffed: false }));
                 }
                 Err(error) => Err(error),
             },
@@ -96,11 +97,11 @@ impl Http {
     }
 
     /// GOST: follows redirects; here the client gets to see them.
-    async fn show_page(&self, session: &Session, client: &Buffered, page: &WebPage) -> Result<(), Undone> {
+    async fn show_page(&self, session: &Session<'_>, client: &Buffered, page: &WebPage) -> Result<(), Undone> {
         let Buffered { stream, mut received } = dial(&page.address).await?;
         let head =
             RequestHead { method: "GET", target: &page.path, version: Version::Http11, headers: Default::default() };
-        write_all(&stream, &answer::request(&head, &page.authority, &page.path, false)).await?;
+        stream.write_all(&answer::request(&head, &page.authority, &page.path, false)).await?;
         let response = read_head(&stream, &mut received, HeadScanner::response()).await?;
         let bytes = response.ok_or_else(|| Undone::Unanswered("no response".to_owned()))?;
         let broken = |reason: &dyn ToString| Undone::Unanswered(reason.to_string());
@@ -111,14 +112,14 @@ impl Http {
         let length = BodyLength::of_response(&response, "GET").map_err(|error| broken(&error))?;
         let head = answer::response(&response, Version::Http11, Some(Persistence::Close));
         self.answer(session, client, &head).await.map_err(|_| Undone::CutShort)?;
-        let activity = Activity::new();
-        let down = Flow { counter: &session.traffic.output, activity: &activity };
+        let (meters, activity) = (Meters::default(), Activity::new());
+        let (_, down) = Flow::both(&session.traffic, &meters, &activity);
         let relayed: Result<(), BodyError> =
-            relay_body(&stream, &mut received, &client.stream, BodyScanner::new(length), down).await;
+            relay_body(&stream, &mut received, &client.stream, BodyScanner::new(length), down, None).await;
         relayed.map_err(|_| Undone::CutShort)
     }
 
-    async fn show_file(&self, session: &Session, client: &Buffered, path: &Path) -> Result<(), Undone> {
+    async fn show_file(&self, session: &Session<'_>, client: &Buffered, path: &Path) -> Result<(), Undone> {
         let file = File::open(path).await?;
         let length = file.metadata().await?.len();
         let mut head = answer::own_head(&self.settings, 200, &[("Content-Type", "text/html")]);
@@ -165,5 +166,5 @@ async fn bounded(work: impl Future<Output = Result<(), Undone>>) -> Result<(), U
 /// Directly, as GOST does: decoys are nobody's business up the chain.
 async fn dial(address: &HostPort) -> Result<Buffered, Undone> {
     let router = Router { dial_timeout: DECOY_TIME, ..Router::default() };
-    router.dial(address).await.map(Buffered::new).map_err(|error| Undone::Unanswered(error.to_string()))
+    router.direct(address).await.map(Buffered::new).map_err(|error| Undone::Unanswered(error.to_string()))
 }

@@ -19,6 +19,8 @@ pub struct Settings {
     pub realm: String,
     /// `proxyAgent`.
     pub agent: String,
+    /// `udp`: clients may relay UDP, in frames behind a CONNECT.
+    pub udp: bool,
     /// `readTimeout`: within it the client's request head has to arrive, the origin's response head once the request
     /// was sent, and the client has to take an answer of the proxy's own. GOST: waits for a client's head for ever.
     pub read_timeout: Duration,
@@ -35,6 +37,7 @@ impl Default for Settings {
             knock: Vec::new(),
             realm: "gost".to_owned(),
             agent: "gost/3.0".to_owned(),
+            udp: false,
             read_timeout: Duration::from_secs(15),
             idle_timeout: None,
         }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{HandlerError, HandlerParts};
 use super::{Http, Settings};
-use crate::{Conn, Router};
+use crate::Conn;
 
 /// A proxy that serves connections until it is dropped.
 struct Proxy {
@@ -44,17 +44,22 @@ impl Proxy {
     async fn start(settings: Settings, authenticator: Option<Authenticator>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let handler = Arc::new(Http::new(HandlerParts { authenticator, router: Router::default() }, settings));
+        let handler = Arc::new(Http::new(HandlerParts { authenticator, ..HandlerParts::default() }, settings));
         let drain = CancellationToken::new();
         let (report, outcomes) = mpsc::unbounded_channel();
         let draining = drain.clone();
         let task = tokio::spawn(async move {
             loop {
                 let (stream, client) = listener.accept().await.unwrap();
-                let info = ConnInfo { service: "test".into(), sid: "sid".into(), client, local: address };
+                let info = ConnInfo {
+                    service: "test".into(),
+                    sid: "sid".into(),
+                    client: client.into(),
+                    local: address.into(),
+                };
                 let (handler, drain, report) = (Arc::clone(&handler), draining.clone(), report.clone());
                 tokio::spawn(async move {
-                    let outcome = handler.handle(Conn { stream, info }, drain).await;
+                    let outcome = handler.handle(Conn::new(stream, info), drain).await;
                     let _ = report.send(outcome);
                 });
             }

@@ -1,0 +1,37 @@
+//! What a component's failure becomes when it is served to GOST.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drawspan_wit::types::PluginError;
+use drawspan_wit::{ErrorKind, Module, Plugin};
+
+use crate::bench::{Answer, Bench, MAX_REPLY, Over, Ports, Scene};
+use crate::hop_request;
+
+#[tokio::test]
+async fn a_components_failure_is_told_by_status() {
+    let bench = Bench::start().await;
+    let purpose = || "on purpose".to_owned();
+    for (answer, code, status) in [
+        (Answer::Error(PluginError::InvalidRequest(purpose())), "InvalidArgument", "400 Bad Request"),
+        (Answer::Error(PluginError::Unavailable(purpose())), "Unavailable", "503 Service Unavailable"),
+        (Answer::Error(PluginError::Failed(purpose())), "Unknown", "500 Internal Server Error"),
+        (Answer::Trap, "Internal", "500 Internal Server Error"),
+        (Answer::Spin, "DeadlineExceeded", "504 Gateway Timeout"),
+    ] {
+        let scene = Scene { asked: hop_request(), answer };
+        let mut settings = bench.settings(Over::Wasm, &scene, MAX_REPLY);
+        if matches!(scene.answer, Answer::Spin) {
+            settings.timeout = Duration::from_millis(5);
+        }
+        let (ports, _serving) = Ports::serve(bench.load(settings).await, &[Module::Hop]).await;
+        for (over, told) in [(Over::Grpc, code), (Over::Http, status)] {
+            let client = bench.load(bench.at(ports, over, &scene, MAX_REPLY)).await;
+            let error = client.call(Arc::new(scene.asked.clone())).await.unwrap_err();
+            assert!(error.to_string().starts_with(&format!("the server answered {told}")), "{over:?} {error}");
+            // A server that can't be reached may open a door.
+            assert_ne!(error.kind(), ErrorKind::Unavailable, "{over:?}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `dialer` of a node: the transport to a proxy.
+
+use std::time::Duration;
+
+use crate::decode::{Context, Item, Object, Unknown};
+use crate::tls::{self, ClientTls};
+use crate::{Secret, header};
+
+/// The transport to a proxy.
+#[derive(Clone, Debug)]
+pub enum Dialer {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// TLS over TCP.
+    Tls {
+        /// How it is spoken.
+        tls: ClientTls,
+        /// For the handshake (`handshakeTimeout`); none: the dial's own limit.
+        handshake_timeout: Option<Duration>,
+    },
+    /// WebSocket over TCP.
+    Ws(WsDialer),
+    /// WebSocket over TLS.
+    Wss(WsDialer, ClientTls),
+    /// A unix socket.
+    Unix,
+    /// None: goes with [`crate::ConnectorKind::Direct`].
+    Direct,
+}
+
+/// Settings of the `ws` and `wss` dialers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WsDialer {
+    /// The `Host` header; none: the node's address.
+    pub host: Option<String>,
+    /// Of the request; starts with `/`. Default `/ws`.
+    pub path: String,
+    /// Added to the request: valid names and values, names as written.
+    pub header: Vec<(String, Secret)>,
+    /// How often a ping is sent (`keepalive`, `ttl`; 15 s when only the first is set); none: never.
+    pub ping: Option<Duration>,
+    /// For the handshakes (`handshakeTimeout`); none: the dial's own limit.
+    pub handshake_timeout: Option<Duration>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Type {
+    Tcp,
+    Udp,
+    Tls,
+    Ws,
+    Wss,
+    Unix,
+    Direct,
+}
+
+const TYPES: [(&str, Type); 8] = [
+    ("tcp", Type::Tcp),
+    ("udp", Type::Udp),
+    ("tls", Type::Tls),
+    ("ws", Type::Ws),
+    ("wss", Type::Wss),
+    ("unix", Type::Unix),
+    ("direct", Type::Direct),
+    ("virtual", Type::Direct),
+];
+
+/// Dialer types that GOST knows and drawspan doesn't implement.
+const OTHERS: [&str; 28] = [
+    "mtls",
+    "mtcp",
+    "mws",
+    "mwss",
+    "h2",
+    "h2c",
+    "http2",
+    "http3",
+    "wt",
+    "quic",
+    "grpc",
+    "kcp",
+    "pht",
+    "phts",
+    "ssh",
+    "sshd",
+    "serial",
+    "icmp",
+    "icmp6",
+    "ohttp",
+    "otls",
+    "ftcp",
+    "dtls",
+    "utls",
+    "obfs-http",
+    "obfs-tls",
+    "h3-masque",
+    "wg",
+];
+
+const PING: Duration = Duration::from_secs(15);
+
+pub(super) fn is_unix(item: &Item<'_>) -> bool {
+    item.peek("type") == Some("unix")
+}
+
+/// Whether `name` is a dialer's.
+pub(crate) fn is_known(name: &str) -> bool {
+    OTHERS.contains(&name) || TYPES.iter().any(|(known, _)| *known == name)
+}
+
+/// Reads a dialer, by default `tcp`; `host` is the node's.
+pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> Option<Dialer> {
+    let Some(item) = item else {
+        return Some(Dialer::Tcp);
+    };
+    let mut object = Object::new(item, cx)?;
+    let kind = object.kind("dialer", &TYPES, Type::Tcp, &OTHERS, cx)?;
+    object.without_effect(&["auth"], "has no effect on this dialer: the connector may have an `auth`", cx);
+    let mut metadata = object.section("metadata", cx);
+    let tls = match kind {
+        Type::Tls | Type::Wss => tls::client(object.take("tls").as_ref(), host, cx),
+        _ => {
+            object.without_effect(&["tls"], "has no effect on this dialer; `tls` and `wss` speak TLS", cx);
+            None
+        }
+    };
+    let mut others: &[&'static str] = &[];
+    let dialer = match kind {
+        Type::Tcp => Some(Dialer::Tcp),
+        Type::Udp => Some(Dialer::Udp),
+        Type::Unix => Some(Dialer::Unix),
+        Type::Direct => Some(Dialer::Direct),
+        Type::Tls => {
+            let handshake_timeout = metadata.seconds("handshakeTimeout", cx);
+            tls.map(|tls| Dialer::Tls { tls, handshake_timeout })
+        }
+        Type::Ws | Type::Wss => {
+            others = &["enableCompression"];
+            let ws = ws(&mut metadata, cx);
+            if kind == Type::Ws { Some(Dialer::Ws(ws)) } else { tls.map(|tls| Dialer::Wss(ws, tls)) }
+        }
+    };
+    metadata.finish(others, Unknown::Warn, cx);
+    object.finish(&[], Unknown::Warn, cx);
+    dialer
+}
+
+fn ws(metadata: &mut Object<'_>, cx: &mut Context) -> WsDialer {
+    let keepalive = metadata.flag("keepalive", cx);
+    let ttl = metadata.seconds("ttl", cx);
+    metadata.without_effect(&["readBufferSize", "writeBufferSize"], "has no effect: buffers grow as needed", cx);
+    WsDialer {
+        host: metadata.text("host", cx),
+        path: metadata.take("path").and_then(|item| url_path(&item, cx)).unwrap_or_else(|| "/ws".into()),
+        header: metadata.take("header").map(|item| header::secret(&item, cx)).unwrap_or_default(),
+        ping: keepalive.then_some(ttl.unwrap_or(PING)),
+        handshake_timeout: metadata.seconds("handshakeTimeout", cx),
+    }
+}
+
+/// The path of a URL; empty text counts as absent.
+pub(crate) fn url_path(item: &Item<'_>, cx: &mut Context) -> Option<String> {
+    let text = item.name(cx)?;
+    if !text.starts_with('/') || text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#') {
+        cx.push(item.error("expected a path that starts with `/`"));
+        return None;
+    }
+    Some(text.value)
+}

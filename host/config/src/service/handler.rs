@@ -1,0 +1,228 @@
+//! `services[].handler`: what is done with connections.
+
+use std::time::Duration;
+
+use super::file::{self, FileHandler, MetricsHandler};
+use super::forwarder::{self, ForwardHandler};
+use super::http::{self, HttpHandler};
+use super::socks5::{self, Socks5Handler};
+use crate::At;
+use crate::auther::{self, Credentials};
+use crate::chain::{self, ChainGroup};
+use crate::decode::{Context, Kind, Object, Unknown};
+
+/// What a service does with connections.
+#[derive(Clone, Debug)]
+pub struct Handler {
+    /// The protocol.
+    pub kind: HandlerKind,
+    /// Names of existing authers; any one may accept a user.
+    pub authers: Vec<At<String>>,
+    /// The only user; ignored when an auther is named.
+    pub auth: Option<At<Credentials>>,
+    /// Further attempts to reach a target after the first.
+    pub retries: u32,
+    /// The way to targets; none: directly.
+    pub chains: Option<ChainGroup>,
+    /// Limits the traffic of each client.
+    pub limiter: Option<At<String>>,
+    /// How long its answer is good for (`limiter.refreshInterval`). Default 30 s, at least 1 s.
+    pub limiter_refresh: Duration,
+    /// Is told the statistics of each client.
+    pub observer: Option<At<String>>,
+    /// How it is told.
+    pub reports: Reports,
+    /// How long a client may take for its handshake, or a request's head (`readTimeout`). Default 15 s.
+    pub read_timeout: Duration,
+    /// How long a connection may be silent (`idleTimeout`); none = for ever, the default.
+    pub idle_timeout: Option<Duration>,
+    /// What [`crate::Strategy::Hash`] hashes when nobody has logged in.
+    pub hash: HashSource,
+    /// Look into what is tunnelled or forwarded (`sniffing`).
+    pub sniffing: Option<Sniffing>,
+}
+
+/// The protocol of a [`Handler`].
+#[derive(Clone, Debug)]
+pub enum HandlerKind {
+    /// HTTP proxy.
+    Http(Box<HttpHandler>),
+    /// SOCKS 4 and 4a proxy.
+    Socks4,
+    /// SOCKS 5 proxy.
+    Socks5(Box<Socks5Handler>),
+    /// Whichever of the three a client speaks.
+    Auto(Box<HttpHandler>, Box<Socks5Handler>),
+    /// Forwards to the service's forwarder (`tcp`, `udp`, `unix`, `forward`; the listener says which network).
+    Forward(ForwardHandler),
+    /// Files by HTTP.
+    File(FileHandler),
+    /// Metrics by HTTP.
+    Metrics(MetricsHandler),
+}
+
+/// What a hash selector uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashSource {
+    /// The client's IP address.
+    #[default]
+    Client,
+    /// The target's address (`hash: host`).
+    Target,
+}
+
+/// How an observer is told statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reports {
+    /// How often (`observer.period`). Default 5 s, at least 1 s.
+    pub period: Duration,
+    /// Bytes since the last report, in place of totals (`observer.resetTraffic`).
+    pub reset_traffic: bool,
+}
+
+/// How what is tunnelled or forwarded is looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sniffing {
+    /// How long the client's first bytes are waited for (`sniffing.timeout`); none: for ever.
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Type {
+    Auto,
+    Http,
+    Socks4,
+    Socks5,
+    Forward,
+    File,
+    Metrics,
+}
+
+const TYPES: [(&str, Type); 12] = [
+    ("auto", Type::Auto),
+    ("http", Type::Http),
+    ("socks4", Type::Socks4),
+    ("socks4a", Type::Socks4),
+    ("socks5", Type::Socks5),
+    ("socks", Type::Socks5),
+    ("tcp", Type::Forward),
+    ("udp", Type::Forward),
+    ("forward", Type::Forward),
+    ("unix", Type::Forward),
+    ("file", Type::File),
+    ("metrics", Type::Metrics),
+];
+
+/// Handler types that GOST knows and drawspan doesn't implement.
+const OTHERS: [&str; 20] = [
+    "http2", "http3", "relay", "tunnel", "rtcp", "rudp", "dns", "red", "redirect", "redu", "router", "tun", "tungo",
+    "tap", "ss", "ssu", "api", "sni", "serial", "sshd",
+];
+
+/// Whether `name` is a handler's.
+pub(crate) fn is_known(name: &str) -> bool {
+    OTHERS.contains(&name) || TYPES.iter().any(|(known, _)| *known == name)
+}
+
+/// Metadata of proxies and forwarders that GOST knows and drawspan doesn't implement.
+const COMMON: [&str; 12] = [
+    "sniffing.websocket",
+    "sniffing.websocket.sampleRate",
+    "sniffing.fallback",
+    "mitm.certFile",
+    "mitm.keyFile",
+    "mitm.caCertFile",
+    "mitm.caKeyFile",
+    "mitm.alpn",
+    "mitm.bypass",
+    "skipauth",
+    "stateless",
+    "bufferSize",
+];
+
+const HASHES: [(&str, HashSource); 1] = [("host", HashSource::Target)];
+
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Reads `handler`, by default `auto`.
+pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Handler> {
+    let mut object = service.section("handler", cx);
+    let kind = object.kind("handler", &TYPES, Type::Auto, &OTHERS, cx);
+    let authers = object.guards("auther", "authers", Kind::Auther, cx);
+    let auth = object.take_guard("auth", cx);
+    if let (Some(auth), false) = (&auth, authers.is_empty()) {
+        cx.push(auth.warning("ignored, since an auther is named"));
+    }
+    let auth = auth.and_then(|item| auther::credentials(&item, &["file"], cx));
+    let retries = object.integer("retries", 0..=1000, cx).unwrap_or(0);
+    let chains = chain::group(&mut object, cx);
+    let limiter = object.guard("limiter", Kind::Limiter, cx);
+    let observer = object.reference("observer", Kind::Observer, cx);
+    // Without a type nobody can say what the other keys mean.
+    let kind = kind?;
+    let mut metadata = object.section("metadata", cx);
+    let tls = if let Type::Socks5 | Type::Auto = kind { object.take("tls") } else { None };
+    let mut others: Vec<&'static str> = COMMON.to_vec();
+    let handler_kind = match kind {
+        Type::Http => {
+            others.extend(http::NOT_IMPLEMENTED);
+            HandlerKind::Http(Box::new(http::decode(&mut metadata, cx)))
+        }
+        Type::Socks4 => HandlerKind::Socks4,
+        Type::Socks5 => {
+            others.extend(socks5::NOT_IMPLEMENTED);
+            HandlerKind::Socks5(Box::new(socks5::decode(tls.as_ref(), &mut metadata, cx)))
+        }
+        Type::Auto => {
+            others.extend(http::NOT_IMPLEMENTED.iter().chain(&socks5::NOT_IMPLEMENTED));
+            let http = http::decode(&mut metadata, cx);
+            let udp = http.udp;
+            let socks5 = Socks5Handler { udp, ..socks5::decode(tls.as_ref(), &mut metadata, cx) };
+            HandlerKind::Auto(Box::new(http), Box::new(socks5))
+        }
+        Type::Forward => HandlerKind::Forward(forwarder::handler(&mut metadata, cx)),
+        Type::File => HandlerKind::File(file::decode(&mut metadata, cx)?),
+        Type::Metrics => HandlerKind::Metrics(file::metrics(&mut metadata, cx)),
+    };
+    object.without_effect(&["tls"], "has no effect on this handler: the listener may speak TLS", cx);
+    let hash = metadata.take("hash").filter(|item| !item.node.value.is_zero());
+    let handler = Handler {
+        kind: handler_kind,
+        authers,
+        auth,
+        retries,
+        chains,
+        limiter,
+        limiter_refresh: limiter_refresh(&mut metadata, cx),
+        observer,
+        reports: reports(&mut metadata, ["observer.period", "observePeriod"], cx),
+        read_timeout: metadata.seconds("readTimeout", cx).unwrap_or(READ_TIMEOUT),
+        idle_timeout: metadata.seconds("idleTimeout", cx),
+        hash: hash.and_then(|item| item.choice("hash source", &HASHES, cx)).unwrap_or_default(),
+        sniffing: sniffing(&mut metadata, cx),
+    };
+    metadata.finish(&others, Unknown::Warn, cx);
+    object.finish(&[], Unknown::Warn, cx);
+    Some(handler)
+}
+
+fn sniffing(metadata: &mut Object<'_>, cx: &mut Context) -> Option<Sniffing> {
+    let is_on = metadata.flag("sniffing", cx);
+    let timeout = metadata.seconds("sniffing.timeout", cx);
+    is_on.then_some(Sniffing { timeout })
+}
+
+/// Reads how an observer is told; the last of the period's `keys` counts.
+pub(super) fn reports(metadata: &mut Object<'_>, keys: [&'static str; 2], cx: &mut Context) -> Reports {
+    let [first, last] = keys.map(|key| metadata.seconds(key, cx));
+    let period = last.or(first).unwrap_or(5 * SECOND).max(SECOND);
+    let [old, new] = ["observerResetTraffic", "observer.resetTraffic"].map(|key| metadata.flag(key, cx));
+    Reports { period, reset_traffic: old || new }
+}
+
+/// Reads how long a traffic limiter's answer is good for.
+pub(super) fn limiter_refresh(metadata: &mut Object<'_>, cx: &mut Context) -> Duration {
+    metadata.without_effect(&["limiter.cleanupInterval"], "has no effect, nor in GOST", cx);
+    metadata.seconds("limiter.refreshInterval", cx).unwrap_or(30 * SECOND).max(SECOND)
+}

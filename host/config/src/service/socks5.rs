@@ -1,0 +1,55 @@
+//! Metadata of the `socks5` handler.
+
+use crate::decode::{Context, Item, Object};
+use crate::tls::{self, ServerBlock, ServerTls};
+
+/// Settings of a SOCKS 5 proxy.
+#[derive(Clone, Debug)]
+pub struct Socks5Handler {
+    /// For GOST's private methods with TLS; none: they aren't chosen (`notls`).
+    pub tls: Option<ServerTls>,
+    /// Clients may relay UDP: by UDP ASSOCIATE, and by GOST's tunnel through the TCP connection.
+    pub udp: bool,
+    /// Clients may have the proxy listen (BIND).
+    pub bind: bool,
+    /// The host that replies to UDP ASSOCIATE name (`publicAddr`); none: the address that the client connected to.
+    pub public_addr: Option<String>,
+    /// `tls` as it is written, until the default certificate is known.
+    pub(crate) block: Option<ServerBlock>,
+}
+
+/// Metadata that GOST knows and drawspan doesn't implement.
+pub(super) const NOT_IMPLEMENTED: [&str; 13] = [
+    "comp",
+    "mux.version",
+    "mux.keepaliveDisabled",
+    "mux.keepaliveInterval",
+    "mux.keepaliveTimeout",
+    "mux.maxFrameSize",
+    "mux.maxReceiveBuffer",
+    "mux.maxStreamBuffer",
+    "mux.type",
+    "udp.resolveDomain",
+    "udp.bindRange.min",
+    "udp.bindRange.max",
+    "tor",
+];
+
+pub(super) fn decode(block: Option<&Item<'_>>, metadata: &mut Object<'_>, cx: &mut Context) -> Socks5Handler {
+    let no_tls = metadata.flag("notls", cx);
+    let block = block.and_then(|item| tls::server(item, false, cx)).unwrap_or_default();
+    buffer_size(metadata, cx);
+    Socks5Handler {
+        tls: None,
+        udp: metadata.flag("udp", cx),
+        bind: metadata.flag("bind", cx),
+        public_addr: metadata.text("publicAddr", cx),
+        block: (!no_tls).then_some(block),
+    }
+}
+
+/// Datagrams of any size pass. GOST: cuts them off.
+pub(super) fn buffer_size(metadata: &mut Object<'_>, cx: &mut Context) {
+    let why = "has no effect: datagrams of any size pass";
+    metadata.without_effect(&["udp.bufferSize", "udpBufferSize"], why, cx);
+}

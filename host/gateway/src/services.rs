@@ -1,0 +1,288 @@
+//! From the config's services to those of the data plane.
+
+use std::sync::Arc;
+
+use drawspan_config::{
+    At, Config, Diagnostic, ForwarderHop, Handler, HandlerKind, HttpHandler, LimiterScope, ListenerKind, NodeNetwork,
+    ProbeResist, Record, Service, Socks5Handler,
+};
+use drawspan_modules::{AnyOf, Authenticator, Recorder, UserTable};
+use drawspan_proxy::handler::{
+    self, Auto, Forward, ForwardSettings, HandlerParts, HandlerRecorder, Sniffing, Socks4, Socks5, Socks5Settings, Udp,
+    http,
+};
+use drawspan_proxy::router::{HashSource, Hop, Router};
+use drawspan_proxy::{ClientCounters, ClientReporter, Layer, Reports, ServiceReporter, ServiceScope, Shaper, WsServer};
+use drawspan_wire::http1::HostPort;
+use drawspan_wit::boxed;
+use tokio_util::task::TaskTracker;
+
+use crate::chains::{Chains, direct, node_hop, proxy_version};
+use crate::modules::{Modules, unimplemented};
+use crate::tls;
+
+/// What services are made of.
+pub(crate) struct Objects {
+    pub(crate) modules: Arc<Modules>,
+    pub(crate) chains: Chains,
+    /// What the end of the process waits for.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// A service, and who reports on it.
+pub(crate) struct Made {
+    pub(crate) service: drawspan_proxy::Service,
+    pub(crate) reporter: Option<ServiceReporter>,
+    pub(crate) client_reporter: Option<ClientReporter>,
+}
+
+impl Objects {
+    /// Makes a service ready.
+    ///
+    /// # Errors
+    /// If it can't be, at the place in the config that is why.
+    pub(crate) fn service(&self, of: &Service) -> Result<Made, Diagnostic> {
+        refuse_unimplemented(of)?;
+        let name: Arc<str> = of.name.value.as_str().into();
+        let observer =
+            |name: &Option<At<String>>| name.as_ref().and_then(|name| self.modules.observers.get(&name.value));
+        let reporter = observer(&of.observer).map(|observer| ServiceReporter {
+            observer: observer.clone(),
+            service: Arc::clone(&name),
+            counters: of.metadata.enable_stats.then(Arc::default),
+            reports: reports(&of.metadata.reports),
+        });
+        let client_reporter = observer(&of.handler.observer).map(|observer| ClientReporter {
+            observer: observer.clone(),
+            service: Arc::clone(&name),
+            clients: Arc::default(),
+            reports: reports(&of.handler.reports),
+        });
+        let modules = &self.modules;
+        let limits = |name: &Option<At<String>>| name.as_ref().and_then(|name| modules.limits(&name.value));
+        let scope = match of.metadata.limiter_scope {
+            None => ServiceScope::Both,
+            Some(LimiterScope::Service) => ServiceScope::Service,
+            Some(LimiterScope::Connection) => ServiceScope::Connection,
+        };
+        let tls = of.listener.tls.as_ref().map(|settings| tls::server(settings, &of.name)).transpose()?;
+        let mut handshake_timeout = of.handler.read_timeout;
+        let layer = match (&of.listener.kind, tls) {
+            (ListenerKind::Ws(ws) | ListenerKind::Wss(ws), tls) => {
+                handshake_timeout = ws.handshake_timeout.unwrap_or(handshake_timeout);
+                let (path, headers) = (ws.path.clone(), ws.header.clone());
+                Layer::Ws(WsServer { path, headers, head_timeout: ws.read_header_timeout }, tls)
+            }
+            (_, Some(tls)) => Layer::Tls(tls),
+            (_, None) => Layer::Plain,
+        };
+        let by_name = |name: &Option<At<String>>| name.as_ref().map(|name| name.value.clone());
+        let clients = client_reporter.as_ref().map(|reporter| Arc::clone(&reporter.clients));
+        let service = drawspan_proxy::Service {
+            name,
+            accept_proxy: of.metadata.accept_proxy,
+            admission: modules.admission(&of.admissions),
+            conn_limiter: by_name(&of.climiter).and_then(|name| modules.climiters.get(&name).cloned()),
+            rate_limiter: by_name(&of.rlimiter).and_then(|name| modules.rlimiters.get(&name).cloned()),
+            shaper: limits(&of.limiter).map(|source| Shaper::new(source, of.metadata.limiter_refresh, scope)),
+            client_recorder: self.recorder(of, Record::ClientAddress),
+            counters: reporter.as_ref().and_then(|reporter| reporter.counters.clone()),
+            layer,
+            handshake_timeout,
+            handler: self.handler(of, clients)?,
+        };
+        Ok(Made { service, reporter, client_reporter })
+    }
+
+    fn handler(&self, of: &Service, clients: Option<Arc<ClientCounters>>) -> Result<handler::Handler, Diagnostic> {
+        let parts = HandlerParts { clients, ..self.parts(of) };
+        let read_timeout = of.handler.read_timeout;
+        Ok(match &of.handler.kind {
+            HandlerKind::Http(http) => handler::Handler::Http(http_handler(&of.handler, http, parts)?),
+            HandlerKind::Socks4 => handler::Handler::Socks4(Socks4::new(parts, read_timeout)),
+            HandlerKind::Socks5(socks) => handler::Handler::Socks5(socks5_handler(of, socks, parts)?),
+            HandlerKind::Auto(http, socks) => handler::Handler::Auto(Box::new(Auto::new(
+                http_handler(&of.handler, http, parts.clone())?,
+                Socks4::new(parts.clone(), read_timeout),
+                socks5_handler(of, socks, parts)?,
+                read_timeout,
+            ))),
+            HandlerKind::Forward(forward) => {
+                if is_udp(of) {
+                    return Ok(handler::Handler::Udp(Udp::new(parts, self.targets(of)?, of.handler.idle_timeout)));
+                }
+                let settings = ForwardSettings {
+                    proxy_protocol: forward.proxy_protocol.map(proxy_version),
+                    http_keepalive: forward.http_keepalive,
+                    idle_timeout: of.handler.idle_timeout,
+                };
+                handler::Handler::Forward(Forward::new(parts, self.targets(of)?, settings))
+            }
+            HandlerKind::File(_) => return Err(unimplemented(&of.name, "handler type `file`")),
+            HandlerKind::Metrics(_) => return Err(unimplemented(&of.name, "handler type `metrics`")),
+        })
+    }
+
+    /// What a handler forwards to.
+    fn targets(&self, of: &Service) -> Result<Arc<Hop>, Diagnostic> {
+        // The config was checked: a forwarder is there, and so is a hop that it names.
+        let (place, hop) = match of.forwarder.as_ref().map(|forwarder| &forwarder.hop) {
+            Some(ForwarderHop::Targets(nodes)) => {
+                let network = if is_udp(of) { NodeNetwork::Udp } else { NodeNetwork::Tcp };
+                for node in &nodes.nodes {
+                    check_target(node, network)?;
+                }
+                let place = nodes.nodes.first().map_or(&of.name.place, |node| &node.addr.place);
+                (place, Arc::new(Hop::Nodes(node_hop(of.name.value.clone(), nodes, &self.modules)?)))
+            }
+            Some(ForwarderHop::Named(name)) => {
+                let missing = || Diagnostic::error(&name.place, format!("there is no hop `{}`", name.value));
+                (&name.place, self.chains.hops.get(&name.value).cloned().ok_or_else(missing)?)
+            }
+            None => return Err(Diagnostic::error(&of.name.place, "a handler that forwards needs a `forwarder`")),
+        };
+        // GOST: they are ignored, `auth` with them.
+        if of.handler.sniffing.is_none()
+            && let Hop::Nodes(nodes) = &*hop
+            && let Some(node) = nodes.nodes.iter().find(|node| node.http.is_some() || node.tls.is_some())
+        {
+            let why = format!("`http` and `tls` of node `{}` mean nothing to a handler that sees no HTTP", node.name);
+            return Err(Diagnostic::error(place, why).with_help("set `sniffing: true` in the handler's `metadata`"));
+        }
+        Ok(hop)
+    }
+
+    fn parts(&self, of: &Service) -> HandlerParts {
+        let (modules, handler) = (&self.modules, &of.handler);
+        let shaper = handler.limiter.as_ref().and_then(|name| modules.limits(&name.value));
+        HandlerParts {
+            authenticator: self.authenticator(handler),
+            bypass: modules.bypass(&of.bypasses),
+            shaper: shaper.map(|source| Shaper::new(source, handler.limiter_refresh, ServiceScope::Both)),
+            clients: None,
+            recorder: self.handler_recorder(of),
+            sniffing: handler
+                .sniffing
+                .map(|sniffing| Sniffing { timeout: sniffing.timeout, read_timeout: handler.read_timeout }),
+            router: Router {
+                dial_timeout: of.dial_timeout,
+                direct: direct(&of.egress),
+                retries: handler.retries,
+                hosts: of.hosts.as_ref().and_then(|name| modules.hosts.get(&name.value).cloned()),
+                resolver: of.resolver.as_ref().and_then(|name| modules.resolvers.get(&name.value).cloned()),
+                route: self.chains.route(handler.chains.as_ref()),
+                hash: match handler.hash {
+                    drawspan_config::HashSource::Client => HashSource::Client,
+                    drawspan_config::HashSource::Target => HashSource::Target,
+                },
+                dial_recorder: self.recorder(of, Record::DialAddress),
+                dial_error_recorder: self.recorder(of, Record::DialError),
+            },
+        }
+    }
+
+    fn handler_recorder(&self, of: &Service) -> Option<HandlerRecorder> {
+        let used = of.recorders.iter().find(|used| used.record == Record::Handler)?;
+        let http_body = used.http_body.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Some(HandlerRecorder { recorder: self.recorder(of, Record::Handler)?, tasks: self.tasks.clone(), http_body })
+    }
+
+    /// Who is told that of a service.
+    fn recorder(&self, of: &Service, record: Record) -> Option<Recorder> {
+        let used = of.recorders.iter().find(|used| used.record == record)?;
+        let plugin = self.modules.recorders.get(&used.recorder.value)?;
+        Some(Recorder::new(Arc::clone(plugin), used.metadata.clone()))
+    }
+
+    /// Named authers in order, else the inline user, else nobody is asked.
+    fn authenticator(&self, handler: &Handler) -> Option<Authenticator> {
+        // The config was checked: every name is there.
+        let authers = &self.modules.authers;
+        let mut named: Vec<_> = handler.authers.iter().filter_map(|name| authers.get(&name.value).cloned()).collect();
+        let plugin = match (named.len(), &handler.auth) {
+            (0, None) => return None,
+            (0, Some(auth)) => boxed(UserTable::new([(auth.username.clone(), auth.password.expose().to_owned())])),
+            (1, _) => named.remove(0),
+            _ => boxed(AnyOf::new(named)),
+        };
+        Some(Authenticator::new(plugin))
+    }
+}
+
+fn is_udp(of: &Service) -> bool {
+    matches!(of.listener.kind, ListenerKind::Udp(_))
+}
+
+/// Refuses a target that the service can't have. GOST: overlooks its network, or writes datagrams into a stream.
+fn check_target(node: &drawspan_config::Node, network: NodeNetwork) -> Result<(), Diagnostic> {
+    let refuse = |reason: &str| Err(Diagnostic::error(&node.addr.place, reason));
+    match (network, node.network) {
+        (NodeNetwork::Udp, Some(NodeNetwork::Tcp)) => refuse("a udp service can't forward by tcp"),
+        (NodeNetwork::Udp, Some(NodeNetwork::Unix)) => refuse("a udp service can't forward to a unix socket"),
+        (NodeNetwork::Udp, _) if node.proxy_protocol.is_some() => refuse("a udp service sends no PROXY header"),
+        (NodeNetwork::Tcp, Some(NodeNetwork::Udp)) => refuse("only a udp service can forward by udp"),
+        _ => Ok(()),
+    }
+}
+
+fn reports(of: &drawspan_config::Reports) -> Reports {
+    Reports { period: of.period, reset_traffic: of.reset_traffic }
+}
+
+/// What the config's language has and the gateway hasn't: refused, so that nothing is silently left out.
+pub(crate) fn refuse_unimplemented(of: &Service) -> Result<(), Diagnostic> {
+    let Service { handler, metadata, .. } = of;
+    let sends_proxy = matches!(&handler.kind, HandlerKind::Forward(forward) if forward.proxy_protocol.is_some());
+    let is_missing = [
+        (is_udp(of) && (metadata.accept_proxy || sends_proxy), "`proxyProtocol` of a udp service"),
+        (is_udp(of) && handler.sniffing.is_some(), "`sniffing` of datagrams"),
+        (!metadata.labels.is_empty(), "`labels`"),
+    ];
+    if let Some((_, what)) = is_missing.into_iter().find(|(is_missing, _)| *is_missing) {
+        return Err(unimplemented(&of.name, what));
+    }
+    Ok(())
+}
+
+/// The parts of the config that no service has.
+pub(crate) fn refuse_global(config: &Config) -> Option<Diagnostic> {
+    config.metrics.as_ref().map(|metrics| unimplemented(&metrics.addr, "`metrics`"))
+}
+
+fn http_handler(of: &Handler, http: &HttpHandler, parts: HandlerParts) -> Result<http::Http, Diagnostic> {
+    let settings = http::Settings {
+        headers: http.header.clone(),
+        probe_resist: match &http.probe_resist {
+            Some(resist) => Some(probe_resist(resist).map_err(|reason| Diagnostic::error(&resist.place, reason))?),
+            None => None,
+        },
+        knock: http.knock.clone(),
+        realm: http.auth_basic_realm.clone(),
+        agent: http.proxy_agent.clone(),
+        udp: http.udp,
+        read_timeout: of.read_timeout,
+        idle_timeout: of.idle_timeout,
+    };
+    Ok(http::Http::new(parts, settings))
+}
+
+fn socks5_handler(of: &Service, socks: &Socks5Handler, parts: HandlerParts) -> Result<Socks5, Diagnostic> {
+    let tls = socks.tls.as_ref().map(|settings| tls::server(settings, &of.name)).transpose()?;
+    let settings = Socks5Settings {
+        tls,
+        udp: socks.udp,
+        bind: socks.bind,
+        public_addr: socks.public_addr.clone(),
+        read_timeout: of.handler.read_timeout,
+    };
+    Ok(Socks5::new(parts, settings))
+}
+
+fn probe_resist(resist: &ProbeResist) -> Result<http::ProbeResist, String> {
+    Ok(match resist {
+        ProbeResist::Code(code) => http::ProbeResist::Code(*code),
+        ProbeResist::Web(url) => http::ProbeResist::Web(url.expose().as_str().parse().map_err(|e| format!("{e}"))?),
+        ProbeResist::Host(host) => http::ProbeResist::Host(HostPort::parse(host, 80).map_err(|e| e.to_string())?),
+        ProbeResist::File(path) => http::ProbeResist::File(path.clone()),
+    })
+}

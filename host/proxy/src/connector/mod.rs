@@ -1,0 +1,128 @@
+//! How a node is asked to connect further.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Buf as _;
+use drawspan_wire::http1::HostPort;
+use drawspan_wire::socks::{Parsed, SocksError};
+use tokio::time;
+
+use crate::Direct;
+use crate::net::{Buffered, Datagrams, eof};
+use crate::router::DialReason;
+
+mod http;
+mod sni;
+mod socks4;
+mod socks5;
+
+pub use http::Http;
+pub use sni::Sni;
+pub use socks4::Socks4;
+pub use socks5::Socks5;
+
+/// A way to ask a node.
+pub enum Connector {
+    /// By CONNECT of HTTP.
+    Http(Http),
+    /// By SOCKS4 or SOCKS4a.
+    Socks4(Socks4),
+    /// By SOCKS5.
+    Socks5(Socks5),
+    /// By the name in the client's first bytes.
+    Sni(Sni),
+    /// It isn't asked: whatever is sent to it goes where it sends it.
+    Forward,
+    /// There is nobody to ask: connections go on from this machine (`direct`, `virtual`).
+    Direct {
+        /// They end at once (`action: reject`).
+        reject: bool,
+    },
+}
+
+/// Why a node did not connect further.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The connection to the node failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The connector's protocol has no words for what is wanted.
+    #[error("can't ask for that: {0}")]
+    Request(#[source] SocksError),
+    /// The node's answer is no answer.
+    #[error("broken answer: {0}")]
+    Broken(String),
+    /// The node can't or doesn't want to.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// Its relay for datagrams can't be reached.
+    #[error("its relay: {0}")]
+    Relay(#[from] DialReason),
+    /// It has no way for them.
+    #[error("datagrams can't be sent through such a node")]
+    NoDatagrams,
+    /// The connector's own time is over.
+    #[error("timed out")]
+    TimedOut,
+}
+
+impl Connector {
+    /// Asks the node at the other end of `conn` to connect to `target` by TCP. Dropping the future closes `conn`.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn connect(&self, conn: Buffered, target: &HostPort) -> Result<Buffered, ConnectError> {
+        match self {
+            Self::Http(http) => http.connect(conn, target).await,
+            Self::Socks4(socks) => socks.connect(conn, target).await,
+            Self::Socks5(socks) => socks.connect(conn, target).await,
+            Self::Sni(sni) => Ok(sni.connect(conn)),
+            Self::Forward | Self::Direct { .. } => Ok(conn),
+        }
+    }
+
+    /// Asks the node at the other end of `conn` to pass datagrams on, to `target` or wherever they say; those that go beside
+    /// `conn` leave by `direct`. Dropping the future closes `conn`.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub(crate) async fn associate(
+        &self,
+        conn: Buffered,
+        target: Option<&HostPort>,
+        direct: &Direct,
+    ) -> Result<Datagrams, ConnectError> {
+        match self {
+            Self::Socks5(socks) => socks.associate(conn, direct).await,
+            Self::Http(http) => http.associate(conn, target).await.map(Datagrams::Framed),
+            Self::Socks4(_) | Self::Sni(_) | Self::Forward | Self::Direct { .. } => Err(ConnectError::NoDatagrams),
+        }
+    }
+}
+
+/// What `asking` leads to, within the connector's own time.
+async fn within<T>(
+    limit: Option<Duration>,
+    asking: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    match limit {
+        Some(limit) => time::timeout(limit, asking).await.unwrap_or(Err(ConnectError::TimedOut)),
+        None => asking.await,
+    }
+}
+
+/// A node's next message.
+async fn receive<T>(conn: &mut Buffered, parse: impl Fn(&[u8]) -> Parsed<T>) -> Result<T, ConnectError> {
+    loop {
+        let found = parse(&conn.received).map_err(|error| ConnectError::Broken(error.to_string()))?;
+        if let Some((message, length)) = found {
+            conn.received.advance(length);
+            return Ok(message);
+        }
+        if conn.fill().await? == 0 {
+            return Err(eof().into());
+        }
+    }
+}

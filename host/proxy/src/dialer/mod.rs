@@ -1,0 +1,70 @@
+//! How a node is connected to.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::net::{Buffered, Stream};
+use crate::router::{DialReason, NodeAddr};
+use crate::tls::TlsClient;
+use crate::{Direct, WsClient};
+
+/// A transport to a node.
+pub enum Dialer {
+    /// Plain TCP, or a unix socket if the address is one.
+    Tcp,
+    /// A protocol over that.
+    Layered(Layered),
+    /// UDP: for datagrams to a node that passes them on by itself; no connection goes over it.
+    Udp,
+}
+
+/// A transport with handshakes.
+pub struct Layered {
+    /// First TLS, if there is any.
+    pub tls: Option<TlsClient>,
+    /// Then a websocket, if there is one.
+    pub ws: Option<WsClient>,
+    /// For both; `None`: as long as the dial may take.
+    pub handshake_timeout: Option<Duration>,
+}
+
+impl Layered {
+    async fn handshake(&self, mut conn: Buffered) -> io::Result<Buffered> {
+        if let Some(tls) = &self.tls {
+            conn = Buffered::new(tls.connect(conn).await?);
+        }
+        if let Some(ws) = &self.ws {
+            conn = Buffered::new(ws.connect(conn).await?);
+        }
+        Ok(conn)
+    }
+}
+
+impl Dialer {
+    /// Makes the connection that the transport goes over.
+    pub(crate) async fn dial(&self, direct: &Direct, addr: &NodeAddr, deadline: Instant) -> Result<Stream, DialReason> {
+        match addr {
+            NodeAddr::Inet(address) => Ok(direct.connect(address, deadline).await?.into()),
+            NodeAddr::Unix(path) => {
+                let failed = |error: io::Error| DialReason::Unix { path: path.clone(), error };
+                Ok(tokio::net::UnixStream::connect(path).await.map_err(failed)?.into())
+            }
+        }
+    }
+
+    /// Speaks the transport's protocol over `conn`.
+    pub(crate) async fn handshake(&self, conn: Buffered) -> io::Result<Buffered> {
+        match self {
+            Self::Tcp | Self::Udp => Ok(conn),
+            Self::Layered(layered) => match layered.handshake_timeout {
+                Some(limit) => {
+                    let shaken = timeout(limit, layered.handshake(conn)).await;
+                    shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                }
+                None => layered.handshake(conn).await,
+            },
+        }
+    }
+}

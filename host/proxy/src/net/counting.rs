@@ -1,0 +1,49 @@
+//! [`counting`]: a connection whose bytes are counted below whatever is layered over it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{Buffered, Counters, Stream};
+
+/// Counts what is read from and written to `conn` from now on, and what was received already.
+pub(crate) fn counting(conn: Buffered, counters: Arc<Counters>) -> Buffered {
+    let (local, peer) = (conn.stream.local_addr(), conn.stream.peer_addr());
+    Buffered::new(Stream::layered(Counting { inner: conn.into_stream(), counters }, local, peer))
+}
+
+struct Counting {
+    inner: Stream,
+    counters: Arc<Counters>,
+}
+
+impl AsyncRead for Counting {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { inner, counters } = self.get_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(inner).poll_read(cx, buf))?;
+        counters.input.fetch_add((buf.filled().len() - before) as u64, Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Counting {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let Self { inner, counters } = self.get_mut();
+        let written = ready!(Pin::new(inner).poll_write(cx, buf))?;
+        counters.output.fetch_add(written as u64, Relaxed);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}

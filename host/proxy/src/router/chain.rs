@@ -1,0 +1,289 @@
+//! [`Chain`]: hops in a row, and a connection through their nodes.
+
+use std::sync::Arc;
+
+use drawspan_modules::{ClientId, Hosts, Resolver};
+use drawspan_wire::http1::HostPort;
+use tokio::net::UnixStream;
+use tokio::time::Instant;
+
+use super::hop::{Hop, Leg};
+use super::marker::{Attempt, FailFilter, Marker};
+use super::names::resolve;
+use super::node::{Node, NodeAddr, proxy_header};
+use super::selector::{Candidate, Selector};
+use super::{Association, DialReason, UdpUpstream, Upstream};
+use crate::Direct;
+use crate::connector::Connector;
+use crate::dialer::Dialer;
+use crate::net::{Buffered, Datagrams};
+
+/// Hops in a row.
+pub struct Chain {
+    /// For logs.
+    pub name: String,
+    /// The first is the nearest.
+    pub hops: Vec<Arc<Hop>>,
+    marker: Marker,
+}
+
+impl Chain {
+    /// With those hops.
+    #[must_use]
+    pub fn new(name: String, hops: Vec<Arc<Hop>>) -> Self {
+        Self { name, hops, marker: Marker::default() }
+    }
+}
+
+/// Chains, one of which carries a request.
+pub struct ChainGroup {
+    /// In the config's order.
+    pub chains: Vec<Arc<Chain>>,
+    /// Chooses.
+    pub selector: Selector,
+    /// When a chain counts as failed.
+    pub fail_filter: FailFilter,
+}
+
+/// Which way connections go.
+#[derive(Clone, Default)]
+pub enum Route {
+    /// From this machine.
+    #[default]
+    Direct,
+    /// Through a chain.
+    Chain(Arc<Chain>),
+    /// Through one of several.
+    Group(Arc<ChainGroup>),
+}
+
+/// A chain of a group, for its selector.
+struct Member<'g>(&'g Arc<Chain>, FailFilter);
+
+impl Candidate for Member<'_> {
+    fn marker(&self) -> &Marker {
+        &self.0.marker
+    }
+
+    fn fail_filter(&self) -> FailFilter {
+        self.1
+    }
+
+    fn weight(&self) -> u32 {
+        1
+    }
+
+    fn is_backup(&self) -> bool {
+        false
+    }
+
+    fn priority(&self) -> i64 {
+        0
+    }
+}
+
+impl Route {
+    /// Connects along the route.
+    pub(crate) async fn connect(
+        &self,
+        leg: Leg<'_>,
+        direct: &Direct,
+        deadline: Instant,
+    ) -> Result<Upstream, DialReason> {
+        let way = self.choose(leg).await?;
+        let attempt = way.attempt();
+        let Reached { end, mut route } = way.reach(leg, direct, deadline).await?;
+        let conn = match end {
+            End::Here(direct) => Buffered::new(direct.connect(leg.address, deadline).await?),
+            End::Node(conn, node) => ask(node, conn, leg.address).await?,
+            End::Nowhere => Buffered::new(closed()?),
+        };
+        attempt.into_iter().for_each(Attempt::succeeded);
+        route.push_str(&leg.address.to_string());
+        Ok(Upstream { conn, route })
+    }
+
+    /// A way for datagrams to any target along the route.
+    pub(crate) async fn associate(
+        &self,
+        leg: Leg<'_>,
+        direct: &Direct,
+        deadline: Instant,
+    ) -> Result<Association, DialReason> {
+        let way = self.choose(leg).await?;
+        let attempt = way.attempt();
+        let Reached { end, route } = way.reach(leg, direct, deadline).await?;
+        let datagrams = match end {
+            End::Here(direct) => Datagrams::Plain(direct.associate()?),
+            End::Node(conn, node) => associate(node, conn, None, direct).await?,
+            End::Nowhere => Datagrams::Framed(Buffered::new(closed()?)),
+        };
+        attempt.into_iter().for_each(Attempt::succeeded);
+        Ok(Association { datagrams, route })
+    }
+
+    /// A way for datagrams to one target along the route.
+    pub(crate) async fn connect_udp(
+        &self,
+        leg: Leg<'_>,
+        direct: &Direct,
+        deadline: Instant,
+    ) -> Result<UdpUpstream, DialReason> {
+        let mut way = self.choose(leg).await?;
+        let attempt = way.attempt();
+        // Nodes that pass datagrams on by themselves are targets in place of the target.
+        let (mut target, mut own, mut rest) = (leg.address.clone(), None, leg.address.to_string());
+        while let Some(node) = way.nodes.pop_if(|node| node.forwards_datagrams()) {
+            let NodeAddr::Inet(address) = node_addr(&node, Some(leg.wanted.client)).await? else {
+                return Err(failed(&node, "a unix socket takes no datagrams"));
+            };
+            (target, own, rest) = (address, node.direct.clone(), format!("{node} > {rest}"));
+        }
+        let Reached { end, mut route } = way.reach(leg, direct, deadline).await?;
+        let (datagrams, target) = match end {
+            End::Here(direct) => {
+                let (socket, target) = own.as_ref().unwrap_or(direct).connect_udp(&target, deadline).await?;
+                (Datagrams::Plain(socket), target.into())
+            }
+            End::Node(conn, node) => (associate(node, conn, Some(&target), direct).await?, (&target).into()),
+            End::Nowhere => (Datagrams::Framed(Buffered::new(closed()?)), (&target).into()),
+        };
+        attempt.into_iter().for_each(Attempt::succeeded);
+        route.push_str(&rest);
+        Ok(UdpUpstream { datagrams, target, route })
+    }
+
+    /// The nodes that a request goes through.
+    async fn choose(&self, leg: Leg<'_>) -> Result<Way<'_>, DialReason> {
+        let chain = match self {
+            Self::Direct => None,
+            Self::Chain(chain) => Some(chain),
+            Self::Group(group) => {
+                let members = group.chains.iter().map(|chain| Member(chain, group.fail_filter)).collect();
+                group.selector.select(members, leg.key).map(|Member(chain, _)| chain)
+            }
+        };
+        let mut nodes = Vec::new();
+        for hop in chain.iter().flat_map(|chain| &chain.hops) {
+            // An honest "no node" ends the chain here: a bypass of a hop means just that.
+            let Some(node) = hop.select(leg).await? else { break };
+            nodes.push(node);
+        }
+        Ok(Way { chain: chain.map(|chain| &**chain), nodes })
+    }
+}
+
+/// The nodes that a request goes through; none means directly.
+struct Way<'r> {
+    chain: Option<&'r Chain>,
+    nodes: Vec<Arc<Node>>,
+}
+
+/// Where a way ends, and what to write before the target into records.
+struct Reached<'w> {
+    end: End<'w>,
+    route: String,
+}
+
+/// Where the nodes of a way have led to.
+enum End<'w> {
+    /// Nowhere yet: from this machine it goes on.
+    Here(&'w Direct),
+    /// To this node, which is ready to be asked for more.
+    Node(Buffered, &'w Node),
+    /// To a node that rejects everything.
+    Nowhere,
+}
+
+impl<'r> Way<'r> {
+    /// An attempt of the chain as a whole.
+    fn attempt(&self) -> Option<Attempt<'r>> {
+        self.chain.map(|chain| Attempt::of(&chain.marker))
+    }
+
+    async fn reach<'w>(
+        &'w self,
+        leg: Leg<'_>,
+        direct: &'w Direct,
+        deadline: Instant,
+    ) -> Result<Reached<'w>, DialReason> {
+        let mut end = End::Here(direct);
+        let mut route = String::new();
+        for node in &self.nodes {
+            let attempt = Attempt::of(&node.marker);
+            end = reach(end, node, leg, deadline).await?;
+            attempt.succeeded();
+            route.push_str(&format!("{node} > "));
+        }
+        Ok(Reached { end, route })
+    }
+}
+
+/// From where the nodes before it have led, to `node`.
+async fn reach<'w>(before: End<'w>, node: &'w Node, leg: Leg<'_>, deadline: Instant) -> Result<End<'w>, DialReason> {
+    if let Connector::Direct { reject } = node.connector {
+        return match before {
+            End::Here(_) if reject => Ok(End::Nowhere),
+            End::Here(direct) => Ok(End::Here(node.direct.as_ref().unwrap_or(direct))),
+            // GOST: goes past the nodes before it.
+            End::Node(..) => Err(failed(node, "no proxy may stand before a node with a direct connector")),
+            End::Nowhere => Ok(End::Nowhere),
+        };
+    }
+    if matches!(node.dialer, Dialer::Udp) {
+        // GOST: sends each piece of a stream as a datagram.
+        return Err(failed(node, DialReason::OnlyDatagrams));
+    }
+    let addr = node_addr(node, Some(leg.wanted.client)).await?;
+    let conn = match (before, &addr) {
+        (End::Here(direct), addr) => {
+            // GOST: only the node's own interface and mark count.
+            let dialled = node.dialer.dial(node.direct.as_ref().unwrap_or(direct), addr, deadline).await;
+            Buffered::new(dialled.map_err(|reason| failed(node, reason))?)
+        }
+        (End::Node(conn, before), NodeAddr::Inet(address)) => ask(before, conn, address).await?,
+        (End::Node(..), NodeAddr::Unix(_)) => {
+            return Err(failed(node, "a unix socket can't be reached through another node"));
+        }
+        (End::Nowhere, _) => return Ok(End::Nowhere),
+    };
+    if let Some(version) = node.proxy_protocol {
+        let header = proxy_header(version, leg.wanted.info);
+        conn.stream.write_all(&header).await.map_err(|error| failed(node, error))?;
+    }
+    let conn = node.dialer.handshake(conn).await.map_err(|error| failed(node, error))?;
+    Ok(End::Node(conn, node))
+}
+
+/// What `action: reject` leads to, as in GOST: a connection that is at its end, which its client is told is there. It isn't a
+/// failure, after which others would be tried.
+fn closed() -> Result<UnixStream, DialReason> {
+    UnixStream::pair().map(|(near, _)| near).map_err(DialReason::Reject)
+}
+
+async fn associate(
+    node: &Node,
+    conn: Buffered,
+    target: Option<&HostPort>,
+    direct: &Direct,
+) -> Result<Datagrams, DialReason> {
+    let direct = node.direct.as_ref().unwrap_or(direct);
+    node.connector.associate(conn, target, direct).await.map_err(|error| failed(node, error))
+}
+
+async fn ask(node: &Node, conn: Buffered, target: &HostPort) -> Result<Buffered, DialReason> {
+    node.connector.connect(conn, target).await.map_err(|error| failed(node, error))
+}
+
+/// The node's address, its name resolved by its own hosts and resolver.
+async fn node_addr(node: &Node, client: Option<&ClientId>) -> Result<NodeAddr, DialReason> {
+    let (hosts, resolver): (Option<&Hosts>, Option<&Resolver>) = (node.hosts.as_ref(), node.resolver.as_ref());
+    match &node.addr {
+        NodeAddr::Inet(address) => Ok(NodeAddr::Inet(resolve(hosts, resolver, address, client).await?)),
+        NodeAddr::Unix(path) => Ok(NodeAddr::Unix(path.clone())),
+    }
+}
+
+fn failed(node: &Node, reason: impl ToString) -> DialReason {
+    DialReason::Node { node: node.to_string(), reason: reason.to_string() }
+}

@@ -1,0 +1,72 @@
+//! [`Router::forward`]: connections to targets that the config names.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
+
+use drawspan_modules::{ClientId, ConnInfo};
+use drawspan_wire::http1::HostPort;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::hop::{Hop, Leg, Seen};
+use super::marker::Attempt;
+use super::node::{Node, NodeAddr};
+use super::{DialError, DialReason, Router, Upstream, Wanted};
+use crate::net::Buffered;
+
+const NOWHERE: HostPort = HostPort { host: String::new(), port: 0 };
+
+impl Router {
+    /// One of a forwarder's targets, for what was seen of a connection; `None` if it has none for that.
+    ///
+    /// # Errors
+    /// When nobody can tell.
+    pub(crate) async fn choose(
+        &self,
+        hop: &Hop,
+        info: &ConnInfo,
+        seen: &Seen<'_>,
+    ) -> Result<Option<Arc<Node>>, DialError> {
+        let client = &ClientId::from(String::new());
+        let nowhere = NOWHERE;
+        let target = seen.host.unwrap_or(&nowhere);
+        let wanted = &Wanted { network: "tcp", target, client, info };
+        let key = &self.key(wanted);
+        let leg = Leg { wanted, address: target, key, seen: Some(seen) };
+        hop.select(leg).await.map_err(|reason| DialError { target: target.clone(), reason })
+    }
+
+    /// Connects to one of a forwarder's targets, as [`dial`](Self::dial) does; to a unix socket directly. `port` is for a
+    /// target without one.
+    ///
+    /// # Errors
+    /// When it can't be connected to.
+    pub(crate) async fn forward(&self, node: &Node, info: &ConnInfo, port: u16) -> Result<Upstream, DialError> {
+        let attempt = Attempt::of(&node.marker);
+        let upstream = match &node.addr {
+            NodeAddr::Inet(target) => {
+                let client = &ClientId::from(String::new());
+                let target = &HostPort { port: if target.port == 0 { port } else { target.port }, ..target.clone() };
+                self.towards(node).dial(&Wanted { network: "tcp", target, client, info }).await?
+            }
+            NodeAddr::Unix(path) => {
+                let refused = |error: io::Error| DialReason::Unix { path: path.clone(), error };
+                let connected = timeout(self.dial_timeout, UnixStream::connect(path)).await;
+                let stream = connected.map_err(|_| DialReason::TimedOut).and_then(|stream| stream.map_err(refused));
+                let stream = stream.map_err(|reason| DialError { target: NOWHERE, reason })?;
+                Upstream { conn: Buffered::new(stream), route: path.display().to_string() }
+            }
+        };
+        attempt.succeeded();
+        Ok(upstream)
+    }
+
+    /// The router to a target that may have interfaces of its own. GOST: overlooks them.
+    pub(super) fn towards(&self, node: &Node) -> Cow<'_, Self> {
+        match &node.direct {
+            Some(direct) => Cow::Owned(Self { direct: direct.clone(), ..self.clone() }),
+            None => Cow::Borrowed(self),
+        }
+    }
+}
