@@ -38,7 +38,8 @@ impl ErrorKind {
     }
 }
 
-/// How a plugin declined: the cases of the contract's `plugin-error`. To policies all of them are [`ErrorKind::Refused`].
+/// How a plugin declined: the cases of the contract's `plugin-error`. To policies all of them are [`ErrorKind::Refused`], but
+/// that `retries` asks again after [`Unavailable`](Self::Unavailable).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The question makes no sense to it.

@@ -1,7 +1,7 @@
 //! What gRPC makes of HTTP/2: a message with a prefix in each direction, and a status at the end.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use drawspan_wit::{CallError, ErrorKind, chain};
+use drawspan_wit::{CallError, ErrorKind, Refusal, chain};
 use h2::RecvStream;
 use http::HeaderMap;
 use percent_encoding::percent_decode;
@@ -67,7 +67,8 @@ pub(crate) fn check(trailers: &HeaderMap) -> Result<(), CallError> {
     let Some(status) = trailers.get("grpc-status") else {
         return Err(bad("the reply has no grpc-status; is it a gRPC server?"));
     };
-    let kind = match Code::from_bytes(status.as_bytes()) {
+    let code = Code::from_bytes(status.as_bytes());
+    let kind = match code {
         Code::Ok => return Ok(()),
         Code::DeadlineExceeded => ErrorKind::Deadline,
         _ => ErrorKind::Refused,
@@ -75,7 +76,12 @@ pub(crate) fn check(trailers: &HeaderMap) -> Result<(), CallError> {
     let message = trailers.get("grpc-message").map_or(&b""[..], |message| message.as_bytes());
     let message = percent_decode(message).decode_utf8_lossy();
     let colon = if message.is_empty() { "" } else { ": " };
-    Err(CallError::new(kind, format!("the server answered {:?}{colon}{message}", Code::from_bytes(status.as_bytes()))))
+    let reason = format!("the server answered {code:?}{colon}{message}");
+    Err(if code == Code::Unavailable {
+        CallError::refused(Refusal::Unavailable, reason)
+    } else {
+        CallError::new(kind, reason)
+    })
 }
 
 /// The connection broke under a call. Not `Unavailable`: the call itself may have brought the server down.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use drawspan_bridge_gost::unusable;
 use drawspan_bridge_transport::{Connector, TlsError, TlsSettings, basic, redacted, target};
-use drawspan_wit::{CallError, ErrorKind, Plugin, chain};
+use drawspan_wit::{CallError, ErrorKind, Plugin, Refusal, chain};
 use flate2::read::GzDecoder;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
@@ -153,7 +153,11 @@ fn with_query(url: &Url, parameters: Vec<(&'static str, String)>) -> String {
 fn refused(status: StatusCode) -> CallError {
     // GOST: follows redirects, and a page that says `{"ok":true}` lets anyone in.
     let hint = if status.is_redirection() { "; redirects are not followed" } else { "" };
-    CallError::new(ErrorKind::Refused, format!("the server answered {status}{hint}"))
+    let reason = format!("the server answered {status}{hint}");
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        return CallError::refused(Refusal::Unavailable, reason);
+    }
+    CallError::new(ErrorKind::Refused, reason)
 }
 
 impl<C: HttpCall> Plugin<C> for HttpBridge {

@@ -205,21 +205,28 @@ struct Limits {
     memory: usize,
 }
 
+/// Why guest code was stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct LimitReached(String);
+
 impl ResourceLimiter for Limits {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current);
         // A trap rather than a failed `memory.grow`: the operator then reads this, and not what the guest made of it.
-        wasmtime::ensure!(
-            more <= self.memory_left,
-            "it wants more memory than the {} MiB of `memory`",
-            self.memory >> 20
-        );
+        if more > self.memory_left {
+            return Err(
+                LimitReached(format!("it wants more memory than the {} MiB of `memory`", self.memory >> 20)).into()
+            );
+        }
         self.memory_left -= more;
         Ok(true)
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        wasmtime::ensure!(desired <= 60_000, "it wants a table of {desired} elements");
+        if desired > 60_000 {
+            return Err(LimitReached(format!("it wants a table of {desired} elements")).into());
+        }
         Ok(true)
     }
 }

@@ -11,7 +11,7 @@ use wasmtime::{Store, Trap};
 
 use crate::Engine;
 use crate::component::{Loaded, one_line};
-use crate::host::{Grants, Host};
+use crate::host::{Grants, Host, LimitReached};
 
 /// Guest code may run for two ticks, so for one millisecond at least, before it yields for the first time.
 const FIRST_SLICE: u64 = 2;
@@ -104,7 +104,8 @@ impl Instance {
 
 /// A call that ended without a reply: by a trap, a limit, or a reply that can't be lifted.
 fn trapped(error: &wasmtime::Error) -> CallError {
-    let kind = if error.is::<Trap>() { ErrorKind::Trapped } else { ErrorKind::BadReply };
+    let is_trap = error.is::<Trap>() || error.is::<LimitReached>();
+    let kind = if is_trap { ErrorKind::Trapped } else { ErrorKind::BadReply };
     CallError::new(kind, format!("the component failed: {}", one_line(error)))
 }
 

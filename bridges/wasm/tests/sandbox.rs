@@ -72,6 +72,11 @@ async fn memory_is_limited_and_the_reason_says_so() {
     let bridge = start("hostile.wasm", |settings| settings.memory = 8 << 20).await;
     let error = ask(&bridge, "bomb", "").await.unwrap_err();
     assert!(error.to_string().contains("8 MiB of `memory`"), "{error}");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Trapped,
+        "a memory that filled up is gone with its instance: it may be asked again"
+    );
     assert_eq!(ask(&bridge, "ok", "").await.unwrap(), ok("ok"));
 }
 

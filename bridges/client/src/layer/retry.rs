@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use drawspan_wit::{Call, CallError, ErrorKind, Plugin};
+use drawspan_wit::{Call, CallError, ErrorKind, Plugin, Refusal};
 
 /// The longest pause before the second attempt; it doubles from attempt to attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -31,7 +31,7 @@ impl<C: Call, P: Plugin<C>> Plugin<C> for Retry<P> {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.inner.call(Arc::clone(&call)).await {
-                Err(error) if left > 0 && may_pass(error.kind()) => {
+                Err(error) if left > 0 && may_pass(&error) => {
                     tokio::time::sleep(jittered(pause)).await;
                     left -= 1;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -42,11 +42,12 @@ impl<C: Call, P: Plugin<C>> Plugin<C> for Retry<P> {
     }
 }
 
-/// A refusal or a bad reply would only be repeated, and an overload made worse.
-const fn may_pass(kind: ErrorKind) -> bool {
-    match kind {
+/// A refusal or a bad reply would only be repeated, and an overload made worse; but what a plugin lacks may be there soon.
+fn may_pass(error: &CallError) -> bool {
+    match error.kind() {
         ErrorKind::Unavailable | ErrorKind::Trapped => true,
-        ErrorKind::Deadline | ErrorKind::Overloaded | ErrorKind::Refused | ErrorKind::BadReply => false,
+        ErrorKind::Refused => error.refusal() == Some(Refusal::Unavailable),
+        ErrorKind::Deadline | ErrorKind::Overloaded | ErrorKind::BadReply => false,
     }
 }
 

@@ -239,6 +239,9 @@ impl Bench {
                 for on_error in [None, Some(OnError::Deny), Some(OnError::Allow)] {
                     let chosen = if failure.answered::<C>(over) { None } else { on_error };
                     let means = call.on_failure(chosen, kind).ok_or(kind);
+                    // What the operator is told has no effect has none.
+                    let is_heeded = means != call.on_failure(None, kind).ok_or(kind);
+                    assert!(C::MODULE.heeds_on_error() || !is_heeded, "{name:?} {on_error:?}");
                     let result = self.fails(failure, over, &call, on_error).await;
                     assert_eq!(result, means, "{name:?} {failure:?} {over:?} {on_error:?}");
                 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use drawspan_wit::admission::Verdict;
+use drawspan_wit::admission::{AdmissionRequest, Verdict};
 use tokio::time::Instant;
 
 use super::*;
@@ -20,6 +21,25 @@ async fn only_what_may_pass_is_asked_again_and_only_if_it_may_be_repeated() {
             Retry::new(auther.clone(), retries).call(Arc::new(authenticate())).await.unwrap_err();
             assert_eq!(auther.asked(), 1, "{kind:?}");
         }
+    }
+}
+
+/// A plugin that refuses, and says how.
+struct Refusing(Refusal, AtomicUsize);
+
+impl Plugin<AdmissionRequest> for Refusing {
+    async fn call(&self, _: Arc<AdmissionRequest>) -> Result<Verdict, CallError> {
+        self.1.fetch_add(1, Relaxed);
+        Err(CallError::refused(self.0, "on purpose"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_asked_again_when_the_plugin_lacks_something() {
+    for (refusal, attempts) in [(Refusal::InvalidRequest, 1), (Refusal::Unavailable, 3), (Refusal::Failed, 1)] {
+        let retry = Retry::new(Refusing(refusal, AtomicUsize::new(0)), 2);
+        let error = retry.call(Arc::new(admit())).await.unwrap_err();
+        assert_eq!((error.refusal(), retry.inner.1.load(Relaxed)), (Some(refusal), attempts));
     }
 }
 
