@@ -126,7 +126,8 @@ pub struct Counters {
 
 /// Answers calls by asking a component, in one of a pool of instances.
 ///
-/// A call runs on its caller's thread for a millisecond or two, and then on threads of low priority. Dropping the call stops
+/// A call runs on its caller's thread for a millisecond or two, and then on threads of low priority; after one that took so long, or
+/// broke, the next ones run there from their beginning. Dropping the call stops
 /// the guest at its next yield, within a tick. A question without side effects that traps is asked once more, on a fresh
 /// instance.
 ///
@@ -176,10 +177,17 @@ impl<C: Call> Plugin<C> for WasmBridge {
         let index = edition.function::<C>()?;
         let lease = edition.pool.take().await?;
         let slow = self.shared.plan.engine.slow();
-        let (lease, result) = slow
-            .run(Arc::clone(&edition).serve(lease, index, call))
-            .await
-            .map_err(|error| CallError::new(ErrorKind::Trapped, format!("the host failed: {error}")))?;
+        let work = Arc::clone(&edition).serve(lease, index, call);
+        let done = if edition.wary.counts() {
+            slow.run_here(work).await
+        } else {
+            slow.run(work, || edition.wary.begin()).await
+        };
+        let (lease, result) =
+            done.map_err(|error| CallError::new(ErrorKind::Trapped, format!("the host failed: {error}")))?;
+        if result.as_ref().is_err_and(|error| error.kind() != ErrorKind::Refused) {
+            edition.wary.begin();
+        }
         let is_lost = lease.instance.is_none();
         edition.pool.give_back(lease);
         // Not after one that served its `maxCalls`: with `instance: fresh` the two threads would only be in each other's way.

@@ -3,6 +3,7 @@
 use std::any::TypeId;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use drawspan_wit::lifecycle::InitRequest;
 use drawspan_wit::{Call, CallError, ErrorKind};
@@ -35,8 +36,27 @@ pub(crate) struct Plan {
 pub(crate) struct Edition {
     pub(crate) template: Template,
     pub(crate) pool: Pool,
+    pub(crate) wary: Wary,
     functions: Vec<(TypeId, ComponentExportIndex)>,
     plan: Arc<Plan>,
+}
+
+/// How many of the next calls don't even begin on their callers' threads, since one took long there or broke: what a hostile
+/// client makes a component do, it can make it do again.
+#[derive(Default)]
+pub(crate) struct Wary(AtomicU32);
+
+impl Wary {
+    const CALLS: u32 = 16;
+
+    pub(crate) fn begin(&self) {
+        self.0.store(Self::CALLS, Relaxed);
+    }
+
+    /// Whether it is one of those calls.
+    pub(crate) fn counts(&self) -> bool {
+        self.0.load(Relaxed) > 0 && self.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
 }
 
 impl Plan {
@@ -68,9 +88,9 @@ impl Edition {
             max_reply: settings.max_reply,
         };
         let pool = Pool::new(settings.instances, settings.max_calls);
-        let edition = Arc::new(Self { template, pool, functions, plan: Arc::clone(plan) });
+        let edition = Arc::new(Self { template, pool, wary: Wary::default(), functions, plan: Arc::clone(plan) });
         let warm = Arc::clone(&edition).warm_up(check);
-        match timeout(settings.start_timeout, plan.engine.slow().run(warm)).await {
+        match timeout(settings.start_timeout, plan.engine.slow().run_here(warm)).await {
             Ok(Ok(result)) => result.map(|()| edition),
             Ok(Err(error)) => Err(LoadError::Start(error.to_string())),
             Err(_) => Err(LoadError::Start(format!("it was not ready within {:?}", settings.start_timeout))),

@@ -24,16 +24,26 @@ impl SlowLane {
         Ok(Self(Some(runtime)))
     }
 
-    /// Runs `work` to its end, here if it isn't over at once. Dropping the returned future stops the work at its next
-    /// yield, wherever it is.
+    /// Runs `work` to its end, here if it isn't over at once; `moved` is told of that. Dropping the returned future stops the
+    /// work at its next yield, wherever it is.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
+        moved: impl FnOnce(),
     ) -> Result<T, JoinError> {
         let mut work = Box::pin(work);
         if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
             return Ok(output);
         }
+        moved();
+        self.run_here(work).await
+    }
+
+    /// Runs all of `work` here. Dropping the returned future stops the work at its next yield.
+    pub(crate) async fn run_here<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
         match self.spawn(work) {
             Some(task) => {
                 let mut task = AbortOnDrop(task);
