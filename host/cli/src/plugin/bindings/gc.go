@@ -14,7 +14,7 @@ import (
 func init() { debug.SetGCPercent(-1) }
 
 // The garbage between two collections at most, plus that of one call.
-const limit = 8 << 20
+const limit = 2 << 20
 
 var (
 	allocated = []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}

@@ -1,8 +1,8 @@
 //! Whether a component keeps memory with each call.
 //!
 //! Measured is what this process has for itself (`Anonymous` of Linux's `smaps_rollup`): the memory of the component's instance
-//! and that of the host around it. Both settle after some calls. A runtime that collects its garbage gives some back in one
-//! round or other. Only a leak makes it more in every round.
+//! and that of the host around it. Both settle after some calls. A runtime that collects its garbage does so when some MiB of it
+//! are there. Only a leak makes it more in every round.
 
 use std::fs;
 
@@ -24,9 +24,9 @@ impl Rounds {
         let grown: Option<Vec<u64>> =
             self.0.windows(2).map(|pair| pair[1].checked_sub(pair[0]).filter(|more| *more >= MORE)).collect();
         let grown = grown.filter(|grown| grown.len() > 1)?;
-        let rounds: Vec<_> = grown.iter().map(|more| format!("{} KiB", more >> 10)).collect();
-        let each = grown.iter().sum::<u64>() / (grown.len() * calls) as u64;
-        Some(format!("a call keeps about {each} bytes: each {calls} calls took another {}", rounds.join(", ")))
+        let (all, rounds) = (grown.iter().sum::<u64>(), grown.len());
+        let each = all / (rounds * calls) as u64;
+        Some(format!("a call keeps about {each} bytes: {rounds} times {calls} calls took another {} KiB", all >> 10))
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
             assert_eq!(rounds.leak(100).is_some(), leaks, "{:?}", rounds.0);
         }
         let text = Rounds(vec![0, 1 << 20, 2 << 20]).leak(1024);
-        assert_eq!(text.unwrap(), "a call keeps about 1024 bytes: each 1024 calls took another 1024 KiB, 1024 KiB");
+        assert_eq!(text.unwrap(), "a call keeps about 1024 bytes: 2 times 1024 calls took another 2048 KiB");
         assert!(held().is_some_and(|bytes| bytes > 0));
     }
 }
