@@ -19,6 +19,11 @@ impl Rounds {
         self.0.extend(held());
     }
 
+    /// How much more it is than after the first round, in bytes.
+    pub(crate) fn more(&self) -> u64 {
+        self.0.last().zip(self.0.first()).map_or(0, |(last, first)| last.saturating_sub(*first))
+    }
+
     /// What is wrong, if there was more memory after each round but the first, in which a plugin warms up.
     pub(crate) fn leak(&self, calls: usize) -> Option<String> {
         let grown: Option<Vec<u64>> =
