@@ -44,12 +44,10 @@ async fn a_plugin_that_does_not_is_told_where() {
     assert_eq!((trapped.code, failed(&trapped)), (Some(1), all.into()), "{}", trapped.stdout);
 
     let leaked = verify(&dir, r#"{"Leak":[null,1000]}"#, &[]).await;
-    assert_eq!(
-        (leaked.code, failed(&leaked).as_slice()),
-        (Some(1), &["20000 calls without more memory each"][..]),
-        "{}",
-        leaked.stdout
-    );
+    let checks = failed(&leaked);
+    let [check] = checks.as_slice() else { panic!("{}", leaked.stdout) };
+    assert!(check.ends_with(" calls without more memory each"), "{check}");
+    assert_eq!(leaked.code, Some(1));
     assert!(leaked.stdout.contains("a call keeps about 10"), "{}", leaked.stdout);
 }
 

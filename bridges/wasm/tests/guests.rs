@@ -94,8 +94,8 @@ async fn every_example_answers() {
         let guest = Guest { engine: engine.clone(), folder, inspection };
         match guest.folder.as_str() {
             "admission-rust" => admission(&guest).await,
-            "authenticator-rust" => authenticator(&guest).await,
-            "bypass-rust" => bypass(&guest).await,
+            "authenticator-rust" | "authenticator-c" => authenticator(&guest).await,
+            "bypass-rust" | "bypass-c" => bypass(&guest).await,
             "hop-rust" => hop(&guest).await,
             "hosts-rust" => hosts(&guest).await,
             "ingress-rust" => ingress(&guest).await,
@@ -106,6 +106,8 @@ async fn every_example_answers() {
             "rewriter-rust" => rewriter(&guest).await,
             "router-rust" => router(&guest).await,
             "sd-rust" => sd(&guest).await,
+            // Not in the repository, and asked their cases where they are built.
+            other if ["-go", "-js", "-python"].iter().any(|language| other.ends_with(language)) => {}
             other => panic!("nobody asks {other}: add it here"),
         }
     }

@@ -68,7 +68,7 @@ const ROUNDS: usize = 5;
 /// So many rounds if there was more memory after each so far: garbage may not have been collected yet.
 const MOST_ROUNDS: usize = 60;
 /// More than this, in bytes, is none.
-const MOST_GARBAGE: u64 = 16 << 20;
+const MOST_GARBAGE: u64 = 40 << 20;
 /// Calls at a time.
 const CONCURRENT: usize = 64;
 
