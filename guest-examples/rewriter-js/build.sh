@@ -1,1 +1,0 @@
-../../host/cli/src/plugin/new/templates/js/build.sh
