@@ -197,6 +197,8 @@ observers: [{{name: o, plugin: {{type: http, addr: 'http://{}/'}}}}]",
     eventually("two pauses", PATIENCE, async || (pauses(&gateway).len() >= 2).then_some(())).await;
     assert_eq!(pauses(&gateway)[..2], ["can't accept; trying again in 1s", "can't accept; trying again in 2s"]);
     told(&["running", "ready", "failed"]).await;
+    // Enough for those that still wait to be accepted beside those that aren't closed yet.
+    gateway.allow_files(64);
     drop(clients);
     connect(proxy, "", echo.addr()).await.unwrap().echo(b"hello").await;
     told(&["running", "ready", "failed", "ready"]).await;
