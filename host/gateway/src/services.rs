@@ -8,8 +8,8 @@ use drawspan_config::{
 };
 use drawspan_modules::{AnyOf, Authenticator, Recorder, UserTable};
 use drawspan_proxy::handler::{
-    self, Auto, Forward, ForwardSettings, HandlerParts, HandlerRecorder, Sniffing, Socks4, Socks5, Socks5Settings, Udp,
-    http,
+    self, Auto, Forward, ForwardSettings, HandlerParts, HandlerRecorder, Relay, RelaySettings, Sniffing, Socks4,
+    Socks5, Socks5Settings, Udp, http,
 };
 use drawspan_proxy::router::{HashSource, Hop, Router};
 use drawspan_proxy::{ClientCounters, ClientReporter, Layer, Reports, ServiceReporter, ServiceScope, Shaper, WsServer};
@@ -107,6 +107,11 @@ impl Objects {
                 socks5_handler(of, socks, parts)?,
                 read_timeout,
             ))),
+            HandlerKind::Relay(relay) => {
+                let settings = RelaySettings { bind: relay.bind, read_timeout, idle_timeout: of.handler.idle_timeout };
+                let hop = of.forwarder.as_ref().map(|_| self.targets(of)).transpose()?;
+                handler::Handler::Relay(Relay::new(parts, hop, settings))
+            }
             HandlerKind::Forward(forward) => {
                 if is_udp(of) {
                     return Ok(handler::Handler::Udp(Udp::new(parts, self.targets(of)?, of.handler.idle_timeout)));

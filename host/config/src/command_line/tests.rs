@@ -49,7 +49,7 @@ fn auth_in_base64() {
 fn what_is_refused() {
     for (url, expected) in [
         ("sock5://:1080", &["services[0].handler.type: unknown handler type `sock5`"][..]),
-        ("relay+tls://:1080", &["services[0].handler.type: handler type `relay` is not implemented"]),
+        ("tunnel+tls://:1080", &["services[0].handler.type: handler type `tunnel` is not implemented"]),
         ("mwss://:1080", &["services[0].listener.type: listener type `mwss` is not implemented"]),
         ("http+a+b://:1080", &["services[0].listener.type: unknown listener type `a+b`"]),
         ("http://8080", &["services[0].addr: not an address to listen on"]),

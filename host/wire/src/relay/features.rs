@@ -88,7 +88,7 @@ impl Features {
     }
 
     /// Appends them, in the order in which GOST's clients do.
-    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), RelayError> {
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), SocksError> {
         let Self { network, user, address } = self;
         if let Some(network) = network {
             put(out, NETWORK, &network.number().to_be_bytes());
@@ -175,6 +175,6 @@ mod tests {
         assert!(Features::read(b"").unwrap() == Features::default());
         let long = Credentials { username: vec![b'u'; 256], password: Vec::new() };
         let features = Features { user: Some(long), ..Features::default() };
-        assert_eq!(features.write(&mut Vec::new()), Err(RelayError::Value(SocksError::String)));
+        assert_eq!(features.write(&mut Vec::new()), Err(SocksError::String));
     }
 }

@@ -38,7 +38,7 @@ pub enum RelayError {
     /// A feature that ends within itself, or behind its message.
     #[error("relay feature {0} is cut off")]
     CutOff(u8),
-    /// A feature's address, user name or password can't be read or written.
+    /// A feature's address can't be read.
     #[error("relay feature: {0}")]
     Value(#[from] SocksError),
 }
@@ -93,7 +93,7 @@ impl Request {
     ///
     /// # Errors
     /// If a name, user name or password is longer than 255 bytes.
-    pub fn encode(&self) -> Result<Vec<u8>, RelayError> {
+    pub fn encode(&self) -> Result<Vec<u8>, SocksError> {
         let command = match self.command {
             Command::Connect => 1,
             Command::Bind => 2,
@@ -171,7 +171,7 @@ impl Response {
     ///
     /// # Errors
     /// As of [`Request::encode`].
-    pub fn encode(&self) -> Result<Vec<u8>, RelayError> {
+    pub fn encode(&self) -> Result<Vec<u8>, SocksError> {
         encode(self.status.0, &self.features)
     }
 
@@ -207,7 +207,7 @@ fn message(bytes: &[u8]) -> Result<Option<(u8, Features, usize)>, RelayError> {
     Ok(Some((code, Features::read(features)?, cursor.position())))
 }
 
-fn encode(code: u8, features: &Features) -> Result<Vec<u8>, RelayError> {
+fn encode(code: u8, features: &Features) -> Result<Vec<u8>, SocksError> {
     let mut out = vec![VERSION, code, 0, 0];
     features.write(&mut out)?;
     // One feature of each kind: never near to the bound.
@@ -252,7 +252,8 @@ mod tests {
 
     #[test]
     fn a_request_for_datagrams() {
-        let bytes = b"\x01\x81\x00\x16\x04\x00\x02\x00\x01\x01\x00\x04\x01u\x01p\x02\x00\x07\x01\x7f\x00\x00\x01\x4a\x39";
+        let bytes =
+            b"\x01\x81\x00\x16\x04\x00\x02\x00\x01\x01\x00\x04\x01u\x01p\x02\x00\x07\x01\x7f\x00\x00\x01\x4a\x39";
         let request = drip(bytes, Request::parse);
         let address = Some(Address::Ip("127.0.0.1:19001".parse().unwrap()));
         assert_eq!(request.features, Features { user: user(), address, network: Some(Network::Udp) });
@@ -300,7 +301,7 @@ mod tests {
         assert_eq!(Request::parse(b"\x01\x01\x00\x02\x02\x00"), Err(RelayError::CutOff(2)));
         let long = Features { address: name(&"a".repeat(256), 1), ..Features::default() };
         let request = Request { command: Command::Connect, udp: false, features: long };
-        assert_eq!(request.encode(), Err(RelayError::Value(SocksError::String)));
+        assert_eq!(request.encode(), Err(SocksError::String));
     }
 
     #[test]
