@@ -147,12 +147,14 @@ impl Objects {
             None => return Err(Diagnostic::error(&of.name.place, "a handler that forwards needs a `forwarder`")),
         };
         // GOST: they are ignored, `auth` with them.
-        if of.handler.sniffing.is_none()
+        let forwards = matches!(of.handler.kind, HandlerKind::Forward(_));
+        if (of.handler.sniffing.is_none() || !forwards)
             && let Hop::Nodes(nodes) = &*hop
             && let Some(node) = nodes.nodes.iter().find(|node| node.http.is_some() || node.tls.is_some())
         {
             let why = format!("`http` and `tls` of node `{}` mean nothing to a handler that sees no HTTP", node.name);
-            return Err(Diagnostic::error(place, why).with_help("set `sniffing: true` in the handler's `metadata`"));
+            let help = if forwards { "set `sniffing: true` in the handler's `metadata`" } else { "use a tcp handler" };
+            return Err(Diagnostic::error(place, why).with_help(help));
         }
         Ok(hop)
     }
