@@ -118,9 +118,8 @@ impl Tunnel {
 }
 
 /// What a client was let in as.
-#[derive(Clone)]
 pub(super) struct Grant {
-    pub(super) user: Vec<u8>,
+    user: Vec<u8>,
     pub(super) client_id: ClientId,
 }
 
