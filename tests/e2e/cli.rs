@@ -18,6 +18,27 @@ async fn a_service_may_stand_on_the_command_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_command_lines_make_a_relay_over_any_transport() {
+    for scheme in ["relay", "relay+tls", "relay+ws", "relay+wss"] {
+        let relay = format!("{scheme}://{USER}:{PASSWORD}@127.0.0.1:0");
+        let mut relay = Gateway::start_with(Dir::new(), &["-L", &relay]).await;
+        let addr = relay.proxy().await;
+        let listen = format!("http://{USER}:{PASSWORD}@127.0.0.1:0");
+        let through = |password: &str| format!("{scheme}://{USER}:{password}@{addr}?nodelay=true");
+        let flags = ["-L", &listen, "-F", &through(PASSWORD)];
+        let page = Page::with(Gateway::start_with(Dir::new(), &flags).await).await;
+        page.assert_works().await;
+        let flags = ["-L", &listen, "-F", &through("wrong")];
+        let page = Page::with(Gateway::start_with(Dir::new(), &flags).await).await;
+        assert_eq!(page.ask(USER, PASSWORD).await, 503, "{scheme}");
+        for gateway in [page.gateway, relay] {
+            let finished = gateway.terminate().await;
+            assert!(!finished.stderr.contains(PASSWORD), "{}", finished.stderr);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_line_is_printed_as_the_config_it_stands_for() {
     let dir = Dir::new();
     let flags = ["-L", "http://127.0.0.1:0", "-F", "socks5+wss://a:443,b:443", "-metrics", ":9000"];

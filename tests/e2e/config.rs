@@ -67,6 +67,12 @@ async fn a_mistake_is_reported_with_its_place_and_its_line() {
             "4:28",
             &["nonsense", "grpc"],
         ),
+        (
+            "HTTP settings of a relay's target",
+            "services:\n- {name: a, addr: 127.0.0.1:0, handler: {type: relay, metadata: {sniffing: true}}, forwarder: {nodes: [{addr: 127.0.0.1:1, http: {host: x}}]}}\n",
+            "2:",
+            &["sees no HTTP", "use a tcp handler"],
+        ),
         ("a key twice", "services:\n- {name: a, name: b, addr: 127.0.0.1:0, handler: {type: http}}\n", "2:", &["name"]),
         ("something that is not YAML", "services: [\n", "", &[]),
         ("text", "hello", "1:1", &[]),

@@ -65,8 +65,8 @@ pub use secret::Secret;
 pub use selector::{Selector, Strategy};
 pub use service::{
     FileHandler, ForwardHandler, Forwarder, ForwarderHop, Handler, HandlerKind, HashSource, HttpHandler, LimiterScope,
-    Listener, ListenerKind, MetricsHandler, ProbeResist, Record, RecorderUse, Reports, Service, ServiceMetadata,
-    Sniffing, Socks5Handler, TcpKeepalive, UdpListener, UnixListener, WsListener,
+    Listener, ListenerKind, MetricsHandler, ProbeResist, Record, RecorderUse, RelayHandler, Reports, Service,
+    ServiceMetadata, Sniffing, Socks5Handler, TcpKeepalive, UdpListener, UnixListener, WsListener,
 };
 pub use source::{At, Place, Source};
 pub use tls::{Certificate, CipherSuite, ClientTls, GeneratedCertificate, ServerTls, TlsOptions, TlsVersion};

@@ -7,6 +7,7 @@ mod http;
 mod listener;
 mod metadata;
 mod recorders;
+mod relay;
 mod socks5;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use http::{HttpHandler, ProbeResist};
 pub use listener::{Listener, ListenerKind, TcpKeepalive, UdpListener, UnixListener, WsListener};
 pub use metadata::{LimiterScope, ServiceMetadata};
 pub use recorders::{Record, RecorderUse};
+pub use relay::RelayHandler;
 pub use socks5::Socks5Handler;
 
 pub(crate) use handler::is_known as is_handler;

@@ -267,6 +267,7 @@ fn proxy_connector(from: &drawspan_config::Connector, place: &Place) -> Result<C
                 timeout,
             })
         }
+        ConnectorKind::Relay { no_delay } => Connector::Relay(connector::Relay { auth, no_delay: *no_delay, timeout }),
         ConnectorKind::Sni { host } => Connector::Sni(connector::Sni { host: host.clone() }),
         ConnectorKind::Forward => Connector::Forward,
         ConnectorKind::Direct { reject } => Connector::Direct { reject: *reject },

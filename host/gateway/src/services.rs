@@ -8,8 +8,8 @@ use drawspan_config::{
 };
 use drawspan_modules::{AnyOf, Authenticator, Recorder, UserTable};
 use drawspan_proxy::handler::{
-    self, Auto, Forward, ForwardSettings, HandlerParts, HandlerRecorder, Sniffing, Socks4, Socks5, Socks5Settings, Udp,
-    http,
+    self, Auto, Forward, ForwardSettings, HandlerParts, HandlerRecorder, Relay, RelaySettings, Sniffing, Socks4,
+    Socks5, Socks5Settings, Udp, http,
 };
 use drawspan_proxy::router::{HashSource, Hop, Router};
 use drawspan_proxy::{ClientCounters, ClientReporter, Layer, Reports, ServiceReporter, ServiceScope, Shaper, WsServer};
@@ -107,6 +107,11 @@ impl Objects {
                 socks5_handler(of, socks, parts)?,
                 read_timeout,
             ))),
+            HandlerKind::Relay(relay) => {
+                let settings = RelaySettings { bind: relay.bind, read_timeout, idle_timeout: of.handler.idle_timeout };
+                let hop = of.forwarder.as_ref().map(|_| self.targets(of)).transpose()?;
+                handler::Handler::Relay(Relay::new(parts, hop, settings))
+            }
             HandlerKind::Forward(forward) => {
                 if is_udp(of) {
                     return Ok(handler::Handler::Udp(Udp::new(parts, self.targets(of)?, of.handler.idle_timeout)));
@@ -142,12 +147,14 @@ impl Objects {
             None => return Err(Diagnostic::error(&of.name.place, "a handler that forwards needs a `forwarder`")),
         };
         // GOST: they are ignored, `auth` with them.
-        if of.handler.sniffing.is_none()
+        let forwards = matches!(of.handler.kind, HandlerKind::Forward(_));
+        if (of.handler.sniffing.is_none() || !forwards)
             && let Hop::Nodes(nodes) = &*hop
             && let Some(node) = nodes.nodes.iter().find(|node| node.http.is_some() || node.tls.is_some())
         {
             let why = format!("`http` and `tls` of node `{}` mean nothing to a handler that sees no HTTP", node.name);
-            return Err(Diagnostic::error(place, why).with_help("set `sniffing: true` in the handler's `metadata`"));
+            let help = if forwards { "set `sniffing: true` in the handler's `metadata`" } else { "use a tcp handler" };
+            return Err(Diagnostic::error(place, why).with_help(help));
         }
         Ok(hop)
     }

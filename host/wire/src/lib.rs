@@ -7,6 +7,7 @@ mod cursor;
 pub mod gost_target;
 pub mod http1;
 pub mod proxy_protocol;
+pub mod relay;
 pub mod sniff;
 pub mod socks;
 pub mod tls;

@@ -38,6 +38,29 @@ fn a_url_becomes_a_service() {
 }
 
 #[test]
+fn a_relay_behind_and_before_tls() {
+    let input = flags(
+        &["relay+wss://u:p@:443?path=/x&bind=true&nodelay=true", "relay://:80/10.0.0.1:22"],
+        &["relay+tls://u:p@proxy.example:443?nodelay=true&connectTimeout=3s"],
+    );
+    let config = load(&[input], false).unwrap().config;
+    let [open, forward] = &config.services[..] else { panic!() };
+    assert!(matches!(open.handler.kind, HandlerKind::Relay(relay) if relay.bind), "{:?}", open.handler);
+    assert!(matches!(&open.listener.kind, ListenerKind::Wss(ws) if ws.path == "/x"), "{:?}", open.listener);
+    assert!(open.handler.auth.is_some() && open.forwarder.is_none());
+    assert!(matches!(forward.handler.kind, HandlerKind::Relay(relay) if !relay.bind));
+    let ForwarderHop::Targets(targets) = &forward.forwarder.as_ref().unwrap().hop else { panic!() };
+    assert_eq!(targets.nodes[0].addr.value.to_string(), "10.0.0.1:22");
+    let ChainHop::Inline(hop) = &config.chains[0].hops[0] else { panic!() };
+    let HopKind::Nodes(HopNodes { nodes, .. }) = &hop.kind else { panic!() };
+    let connector = &nodes[0].connector;
+    assert!(matches!(connector.kind, ConnectorKind::Relay { no_delay: true }), "{connector:?}");
+    assert_eq!((connector.timeout, connector.auth.is_some()), (Some(Duration::from_secs(3)), true));
+    assert!(matches!(nodes[0].dialer, Dialer::Tls { .. }));
+    assert_eq!(messages("relay://:80?mux.version=2"), ["services[0].handler.metadata.mux.version is not implemented"]);
+}
+
+#[test]
 fn auth_in_base64() {
     let config = listen(&["http://:0?auth=dXNlcjpwYXNz"]).unwrap();
     let auth = config.services[0].handler.auth.as_ref().unwrap();
@@ -49,7 +72,7 @@ fn auth_in_base64() {
 fn what_is_refused() {
     for (url, expected) in [
         ("sock5://:1080", &["services[0].handler.type: unknown handler type `sock5`"][..]),
-        ("relay+tls://:1080", &["services[0].handler.type: handler type `relay` is not implemented"]),
+        ("tunnel+tls://:1080", &["services[0].handler.type: handler type `tunnel` is not implemented"]),
         ("mwss://:1080", &["services[0].listener.type: listener type `mwss` is not implemented"]),
         ("http+a+b://:1080", &["services[0].listener.type: unknown listener type `a+b`"]),
         ("http://8080", &["services[0].addr: not an address to listen on"]),

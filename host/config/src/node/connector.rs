@@ -16,7 +16,7 @@ pub struct Connector {
     pub kind: ConnectorKind,
     /// The user that the proxy is told.
     pub auth: Option<At<Credentials>>,
-    /// For the proxy's answer (`timeout`); none: the dial's own limit.
+    /// For the proxy's answer (`timeout`, a relay's `connectTimeout`); none: the dial's own limit.
     pub timeout: Option<Duration>,
 }
 
@@ -32,6 +32,11 @@ pub enum ConnectorKind {
     },
     /// SOCKS 5.
     Socks5(Box<Socks5Connector>),
+    /// GOST's relay.
+    Relay {
+        /// Wait for the proxy's answer before anything is sent to the target (`nodelay`).
+        no_delay: bool,
+    },
     /// None: the node leads to the target by itself (`tcp`, `unix`, `forward`).
     Forward,
     /// None, with the name in TLS or HTTP hidden from who watches.
@@ -69,17 +74,19 @@ enum Type {
     Http,
     Socks4,
     Socks5,
+    Relay,
     Forward,
     Sni,
     Direct,
 }
 
-const TYPES: [(&str, Type); 11] = [
+const TYPES: [(&str, Type); 12] = [
     ("http", Type::Http),
     ("socks4", Type::Socks4),
     ("socks4a", Type::Socks4),
     ("socks5", Type::Socks5),
     ("socks", Type::Socks5),
+    ("relay", Type::Relay),
     ("tcp", Type::Forward),
     ("forward", Type::Forward),
     ("unix", Type::Forward),
@@ -89,8 +96,7 @@ const TYPES: [(&str, Type); 11] = [
 ];
 
 /// Connector types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 11] =
-    ["http2", "http3", "masque", "relay", "tunnel", "router", "ss", "ssu", "sshd", "ssh", "serial"];
+const OTHERS: [&str; 10] = ["http2", "http3", "masque", "tunnel", "router", "ss", "ssu", "sshd", "ssh", "serial"];
 
 const RELAYS: [(&str, bool); 2] = [("udp", true), ("tcp", false)];
 const ACTIONS: [(&str, bool); 1] = [("reject", true)];
@@ -115,11 +121,11 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
     // Without a type nobody can say what the other keys mean.
     let kind = kind?;
     let mut metadata = object.section("metadata", cx);
-    let timeout = metadata.seconds("timeout", cx);
+    let timeout = metadata.seconds(if kind == Type::Relay { "connectTimeout" } else { "timeout" }, cx);
     let tls_item = object.take("tls");
     let why = match kind {
         Type::Forward | Type::Direct | Type::Sni => Some("has no effect on this connector"),
-        Type::Http | Type::Socks4 => Some("has no effect on this connector: the dialer may speak TLS"),
+        Type::Http | Type::Socks4 | Type::Relay => Some("has no effect on this connector: the dialer may speak TLS"),
         Type::Socks5 => None,
     };
     if let (Some(item), Some(why)) = (tls_item.as_ref().filter(|item| !item.node.value.is_zero()), why) {
@@ -135,6 +141,10 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
         Type::Socks5 => {
             others = &MUX;
             socks5(tls_item.as_ref(), host, &mut metadata, cx).map(|socks5| ConnectorKind::Socks5(Box::new(socks5)))
+        }
+        Type::Relay => {
+            others = &MUX;
+            Some(ConnectorKind::Relay { no_delay: metadata.flag("nodelay", cx) })
         }
         Type::Forward => Some(ConnectorKind::Forward),
         Type::Sni => Some(ConnectorKind::Sni { host: metadata.text("host", cx) }),

@@ -49,8 +49,9 @@ pub(super) fn decode(service: &mut Object<'_>, handler: Option<&Handler>, cx: &m
         }
         return None;
     };
-    if !forwards {
-        cx.push(item.warning("has no effect on this handler; tcp, udp and forward use it"));
+    let relays = handler.is_some_and(|handler| matches!(handler.kind, HandlerKind::Relay(_)));
+    if !forwards && !relays {
+        cx.push(item.warning("has no effect on this handler; tcp, udp, forward and relay use it"));
     }
     let mut object = Object::new(&item, cx)?;
     let hop = object.reference("hop", Kind::Hop, cx);
@@ -70,5 +71,5 @@ pub(super) fn decode(service: &mut Object<'_>, handler: Option<&Handler>, cx: &m
         }
     };
     object.finish(&["hopGroup"], Unknown::Warn, cx);
-    forwards.then_some(Forwarder { hop })
+    (forwards || relays).then_some(Forwarder { hop })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::file::{self, FileHandler, MetricsHandler};
 use super::forwarder::{self, ForwardHandler};
 use super::http::{self, HttpHandler};
+use super::relay::{self, RelayHandler};
 use super::socks5::{self, Socks5Handler};
 use crate::At;
 use crate::auther::{self, Credentials};
@@ -53,6 +54,8 @@ pub enum HandlerKind {
     Socks5(Box<Socks5Handler>),
     /// Whichever of the three a client speaks.
     Auto(Box<HttpHandler>, Box<Socks5Handler>),
+    /// GOST's relay, to what clients name or to the service's forwarder.
+    Relay(RelayHandler),
     /// Forwards to the service's forwarder (`tcp`, `udp`, `unix`, `forward`; the listener says which network).
     Forward(ForwardHandler),
     /// Files by HTTP.
@@ -93,18 +96,20 @@ enum Type {
     Http,
     Socks4,
     Socks5,
+    Relay,
     Forward,
     File,
     Metrics,
 }
 
-const TYPES: [(&str, Type); 12] = [
+const TYPES: [(&str, Type); 13] = [
     ("auto", Type::Auto),
     ("http", Type::Http),
     ("socks4", Type::Socks4),
     ("socks4a", Type::Socks4),
     ("socks5", Type::Socks5),
     ("socks", Type::Socks5),
+    ("relay", Type::Relay),
     ("tcp", Type::Forward),
     ("udp", Type::Forward),
     ("forward", Type::Forward),
@@ -114,9 +119,9 @@ const TYPES: [(&str, Type); 12] = [
 ];
 
 /// Handler types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 20] = [
-    "http2", "http3", "relay", "tunnel", "rtcp", "rudp", "dns", "red", "redirect", "redu", "router", "tun", "tungo",
-    "tap", "ss", "ssu", "api", "sni", "serial", "sshd",
+const OTHERS: [&str; 19] = [
+    "http2", "http3", "tunnel", "rtcp", "rudp", "dns", "red", "redirect", "redu", "router", "tun", "tungo", "tap",
+    "ss", "ssu", "api", "sni", "serial", "sshd",
 ];
 
 /// Whether `name` is a handler's.
@@ -180,6 +185,10 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Handl
             let udp = http.udp;
             let socks5 = Socks5Handler { udp, ..socks5::decode(tls.as_ref(), &mut metadata, cx) };
             HandlerKind::Auto(Box::new(http), Box::new(socks5))
+        }
+        Type::Relay => {
+            others.extend(relay::NOT_IMPLEMENTED);
+            HandlerKind::Relay(relay::decode(&mut metadata, cx))
         }
         Type::Forward => HandlerKind::Forward(forwarder::handler(&mut metadata, cx)),
         Type::File => HandlerKind::File(file::decode(&mut metadata, cx)?),

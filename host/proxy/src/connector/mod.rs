@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Buf as _;
 use drawspan_wire::http1::HostPort;
-use drawspan_wire::socks::{Parsed, SocksError};
+use drawspan_wire::socks::SocksError;
 use tokio::time;
 
 use crate::Direct;
@@ -13,11 +13,13 @@ use crate::net::{Buffered, Datagrams, eof};
 use crate::router::DialReason;
 
 mod http;
+mod relay;
 mod sni;
 mod socks4;
 mod socks5;
 
 pub use http::Http;
+pub use relay::Relay;
 pub use sni::Sni;
 pub use socks4::Socks4;
 pub use socks5::Socks5;
@@ -30,6 +32,8 @@ pub enum Connector {
     Socks4(Socks4),
     /// By SOCKS5.
     Socks5(Socks5),
+    /// By GOST's relay protocol.
+    Relay(Relay),
     /// By the name in the client's first bytes.
     Sni(Sni),
     /// It isn't asked: whatever is sent to it goes where it sends it.
@@ -78,6 +82,7 @@ impl Connector {
             Self::Http(http) => http.connect(conn, target).await,
             Self::Socks4(socks) => socks.connect(conn, target).await,
             Self::Socks5(socks) => socks.connect(conn, target).await,
+            Self::Relay(relay) => relay.connect(conn, target).await,
             Self::Sni(sni) => Ok(sni.connect(conn)),
             Self::Forward | Self::Direct { .. } => Ok(conn),
         }
@@ -97,6 +102,7 @@ impl Connector {
         match self {
             Self::Socks5(socks) => socks.associate(conn, direct).await,
             Self::Http(http) => http.associate(conn, target).await.map(Datagrams::Framed),
+            Self::Relay(relay) => relay.associate(conn, target).await,
             Self::Socks4(_) | Self::Sni(_) | Self::Forward | Self::Direct { .. } => Err(ConnectError::NoDatagrams),
         }
     }
@@ -114,7 +120,10 @@ async fn within<T>(
 }
 
 /// A node's next message.
-async fn receive<T>(conn: &mut Buffered, parse: impl Fn(&[u8]) -> Parsed<T>) -> Result<T, ConnectError> {
+async fn receive<T, E: ToString>(
+    conn: &mut Buffered,
+    parse: impl Fn(&[u8]) -> Result<Option<(T, usize)>, E>,
+) -> Result<T, ConnectError> {
     loop {
         let found = parse(&conn.received).map_err(|error| ConnectError::Broken(error.to_string()))?;
         if let Some((message, length)) = found {

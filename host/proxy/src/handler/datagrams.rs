@@ -1,4 +1,4 @@
-//! [`relay`]: datagrams between a client and any targets.
+//! [`relay`]: datagrams between a client and any targets; [`relay_to`]: to one.
 
 use std::io;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use drawspan_modules::Target;
 use super::HandlerError;
 use super::session::{Asked, Session};
 use crate::net::{Activity, Datagrams, Flow};
+use crate::router::UdpUpstream;
 
 /// Passes datagrams on in both directions until one of them ends, or none has come for `idle`. Each is judged by itself, by where it goes to or comes
 /// from; one that is refused is dropped without a word.
@@ -64,6 +65,49 @@ pub(super) async fn relay(
     let outcome: io::Result<()> = tokio::select! {
         outcome = to_targets => outcome,
         outcome = to_client => outcome,
+        () = activity.idle(idle) => Ok(()),
+    };
+    drop(piping);
+    outcome.map_err(HandlerError::Datagrams)
+}
+
+/// Passes datagrams on between a client and one target, until one of them ends, or none has come for `idle`.
+pub(super) async fn relay_to(
+    session: &Session<'_>,
+    asked: Asked,
+    client: &mut Datagrams,
+    upstream: UdpUpstream,
+    idle: Option<Duration>,
+) -> Result<(), HandlerError> {
+    let UdpUpstream { mut datagrams, target, .. } = upstream;
+    let (mut from_client, to_client) = client.split();
+    let (mut from_target, to_target) = datagrams.split();
+    let meters = session.meters_of("udp", &asked).await;
+    let activity = Activity::new();
+    let (up, down) = Flow::both(&session.traffic, &meters, &activity);
+    let piping = session.piping(asked);
+    let questions = async {
+        let mut data = Vec::new();
+        loop {
+            match from_client.receive(&mut data).await {
+                Ok((_, length)) => up.moved(length).await,
+                // How a client ends.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            to_target.send(&target, &data).await?;
+        }
+    };
+    let answers = async {
+        let mut data = Vec::new();
+        loop {
+            let (source, _) = from_target.receive(&mut data).await?;
+            down.moved(to_client.send(&source, &data).await?).await;
+        }
+    };
+    let outcome: io::Result<()> = tokio::select! {
+        outcome = questions => outcome,
+        outcome = answers => outcome,
         () = activity.idle(idle) => Ok(()),
     };
     drop(piping);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use drawspan_modules::{Admission, Authenticator, Bypass};
 use drawspan_wire::http1::HeadError;
+use drawspan_wire::relay::RelayError;
 use drawspan_wire::socks::SocksError;
 use tokio_util::sync::CancellationToken;
 
@@ -15,8 +16,10 @@ mod auto;
 mod datagrams;
 mod exchange;
 mod forward;
+mod handshake;
 pub mod http;
 mod record;
+mod relay;
 mod session;
 mod sniff;
 mod socks;
@@ -25,6 +28,7 @@ mod udp;
 pub use auto::Auto;
 pub use forward::{Forward, ForwardSettings};
 pub use record::HandlerRecorder;
+pub use relay::{Relay, RelaySettings};
 pub use sniff::Sniffing;
 pub use socks::{Socks4, Socks5, Socks5Settings};
 pub use udp::Udp;
@@ -39,6 +43,8 @@ pub enum Handler {
     Socks5(Socks5),
     /// All three at one port.
     Auto(Box<Auto>),
+    /// GOST's own proxy protocol.
+    Relay(Relay),
     /// To targets of the config.
     Forward(Forward),
     /// The same for datagrams.
@@ -59,6 +65,7 @@ impl Handler {
             Self::Socks4(socks) => socks.handle(conn, drain).await,
             Self::Socks5(socks) => socks.handle(conn, drain).await,
             Self::Auto(auto) => auto.handle(conn, drain).await,
+            Self::Relay(relay) => relay.handle(conn, drain).await,
             Self::Forward(forward) => forward.handle(conn, drain).await,
             Self::Udp(_) => Err(HandlerError::WrongNetwork),
         }
@@ -116,6 +123,9 @@ pub enum HandlerError {
     /// What the client sent isn't SOCKS, or asks for something that can't be.
     #[error("client: {0}")]
     NotSocks(#[from] SocksError),
+    /// What the client sent isn't the relay protocol; it was closed without a word.
+    #[error("client: {0}")]
+    NotRelay(#[from] RelayError),
     /// What the client sent is broken further on.
     #[error("client: {0}")]
     BadRequest(String),

@@ -12,7 +12,7 @@ use drawspan_wire::http1::HostPort;
 use super::HandlerParts;
 use super::record::Record;
 use crate::net::{Buffered, Counted, Limits, Meters, PipeError, Traffic, pipe};
-use crate::router::Association;
+use crate::router::{Association, UdpUpstream};
 use crate::{Conn, DialError, Upstream, Wanted};
 
 /// A connection in a handler's hands, and the steps that all handlers share.
@@ -180,6 +180,24 @@ impl<'h> Session<'h> {
         outcome
     }
 
+    /// Makes a way for datagrams to the target.
+    pub(crate) async fn dial_udp(&self, asked: &Asked) -> Result<UdpUpstream, DialError> {
+        let wanted = Wanted { network: "udp", target: &asked.target, client: &asked.client_id, info: &self.info };
+        let outcome = self.parts.router.connect_udp(&wanted).await;
+        self.note(|record| {
+            asked.note(record);
+            record.network = "udp";
+            match &outcome {
+                Ok(upstream) => upstream.note(record),
+                Err(error) => record.err = error.to_string(),
+            }
+        });
+        if let (Err(_), Some(counted)) = (&outcome, self.counted(&asked.client_id)) {
+            counted.failed();
+        }
+        outcome
+    }
+
     /// What the bytes that flow for a client are counted and limited by.
     pub(crate) async fn meters(&self, asked: &Asked) -> Meters {
         self.meters_of("tcp", asked).await
@@ -255,6 +273,13 @@ impl Upstream {
         record.src = self.conn.stream.local_addr().to_string();
         record.dst = self.conn.stream.peer_addr().to_string();
         record.route.clone_from(&self.route);
+    }
+}
+
+impl UdpUpstream {
+    pub(crate) fn note(&self, record: &mut Record) {
+        record.route.clone_from(&self.route);
+        (record.src, record.dst) = self.datagrams.ends();
     }
 }
 

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use drawspan_modules::{Admission, ClientId};
+use drawspan_modules::Admission;
 use drawspan_wire::http1::HostPort;
 
+use super::handshake::Grant;
 use super::session::{Asked, Session};
 use super::{HandlerError, HandlerParts};
-use crate::Conn;
 use crate::listener::UdpSession;
 use crate::net::{Activity, Flow};
 use crate::router::{Hop, NodeAddr, UdpUpstream};
+use crate::{Conn, DialError};
 
 /// Passes datagrams on, each client's to one target. Nobody is authenticated, and no bypass is asked: the targets are the
 /// operator's own.
@@ -37,21 +38,8 @@ impl Udp {
         admission: Option<&Admission>,
     ) -> Result<(), HandlerError> {
         let (session, mut client) = Session::start(conn, "udp", &self.parts);
-        session.note(|record| record.network = "udp");
         // Boxed: what it needs must not be carried along by the session.
-        let dialled = Box::pin(self.parts.router.forward_udp(&self.hop, &session.info)).await;
-        let (upstream, node) = dialled.inspect_err(|error| session.note(|record| record.err = error.to_string()))?;
-        let target = match &node.addr {
-            NodeAddr::Inet(address) => address.clone(),
-            NodeAddr::Unix(path) => HostPort { host: path.display().to_string(), port: 0 },
-        };
-        let asked = Asked { target, user: None, client_id: ClientId::from(String::new()) };
-        session.note(|record| {
-            record.node.clone_from(&node.name);
-            asked.note(record);
-            record.route.clone_from(&upstream.route);
-            (record.src, record.dst) = upstream.datagrams.ends();
-        });
+        let (upstream, asked) = Box::pin(connect(&session, &self.hop, Grant::anonymous())).await?;
         self.relay(&session, asked, &mut client, upstream, admission).await.map_err(HandlerError::Datagrams)
     }
 
@@ -114,6 +102,23 @@ impl Udp {
             () = activity.idle(Some(idle)) => Ok(()),
         }
     }
+}
+
+/// A way to one of the targets of `hop`.
+pub(super) async fn connect(session: &Session<'_>, hop: &Hop, grant: Grant) -> Result<(UdpUpstream, Asked), DialError> {
+    session.note(|record| record.network = "udp");
+    let dialled = session.parts.router.forward_udp(hop, &session.info, &grant.client_id).await;
+    let (upstream, node) = dialled.inspect_err(|error| session.note(|record| record.err = error.to_string()))?;
+    let asked = grant.asked(match &node.addr {
+        NodeAddr::Inet(address) => address.clone(),
+        NodeAddr::Unix(path) => HostPort { host: path.display().to_string(), port: 0 },
+    });
+    session.note(|record| {
+        record.node.clone_from(&node.name);
+        asked.note(record);
+        upstream.note(record);
+    });
+    Ok((upstream, asked))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
+use drawspan_wire::relay;
 use drawspan_wire::socks::{Address, Datagram, Frame, SocksError};
 use tokio::time::timeout;
 
@@ -18,6 +19,8 @@ pub enum Datagrams {
     Plain(Udp),
     /// Frames within a connection (GOST's UDP over TCP).
     Framed(Buffered),
+    /// The same to and from one address only, which the frames don't name (the relay protocol).
+    Single(Buffered, Address),
     /// A socket to one peer, with the addresses in a SOCKS5 header.
     Relayed(Relayed),
 }
@@ -40,6 +43,7 @@ pub struct Relayed {
 pub(crate) enum Receiver<'a> {
     Plain(&'a Udp),
     Framed { stream: &'a Stream, received: &'a mut BytesMut },
+    Single { stream: &'a Stream, received: &'a mut BytesMut, peer: &'a Address },
     Relayed(&'a Relayed),
 }
 
@@ -47,6 +51,7 @@ pub(crate) enum Receiver<'a> {
 pub(crate) enum Sender<'a> {
     Plain(&'a Udp),
     Framed(&'a Stream),
+    Single(&'a Stream),
     Relayed(&'a Relayed),
 }
 
@@ -112,6 +117,10 @@ impl Datagrams {
                 let Buffered { stream, received } = conn;
                 (Receiver::Framed { stream, received }, Sender::Framed(stream))
             }
+            Self::Single(conn, peer) => {
+                let Buffered { stream, received } = conn;
+                (Receiver::Single { stream, received, peer }, Sender::Single(stream))
+            }
             Self::Relayed(relayed) => (Receiver::Relayed(relayed), Sender::Relayed(relayed)),
         }
     }
@@ -120,7 +129,9 @@ impl Datagrams {
     pub(crate) fn ends(&self) -> (String, String) {
         match self {
             Self::Plain(socket) | Self::Relayed(Relayed { socket, .. }) => socket.ends(),
-            Self::Framed(conn) => (conn.stream.local_addr().to_string(), conn.stream.peer_addr().to_string()),
+            Self::Framed(conn) | Self::Single(conn, _) => {
+                (conn.stream.local_addr().to_string(), conn.stream.peer_addr().to_string())
+            }
         }
     }
 
@@ -160,6 +171,19 @@ impl Receiver<'_> {
                     return Err(eof());
                 }
             },
+            Self::Single { stream, received, peer } => loop {
+                if let Some((length, head)) = relay::datagram(received)
+                    && received.len() >= head + length
+                {
+                    received.advance(head);
+                    data.clear();
+                    data.extend_from_slice(&received.split_to(length));
+                    return Ok((peer.clone(), head + length));
+                }
+                if super::fill(stream, received).await? == 0 {
+                    return Err(eof());
+                }
+            },
         }
     }
 }
@@ -186,6 +210,13 @@ impl Sender<'_> {
                 let mut out = Vec::with_capacity(data.len() + Frame::MAX_HEAD);
                 Frame { length, address: address.clone() }.encode(&mut out).map_err(broken)?;
                 out.extend_from_slice(data);
+                stream.write_all(&out).await?;
+                Ok(out.len())
+            }
+            (Self::Single(stream), _) => {
+                // Longer than any datagram that there is.
+                let Ok(length) = u16::try_from(data.len()) else { return Ok(0) };
+                let out = [&length.to_be_bytes(), data].concat();
                 stream.write_all(&out).await?;
                 Ok(out.len())
             }

@@ -65,12 +65,17 @@ impl Router {
     ///
     /// # Errors
     /// When there is no target, or no way to it.
-    pub(crate) async fn forward_udp(&self, hop: &Hop, info: &ConnInfo) -> Result<(UdpUpstream, Arc<Node>), DialError> {
+    pub(crate) async fn forward_udp(
+        &self,
+        hop: &Hop,
+        info: &ConnInfo,
+        client: &ClientId,
+    ) -> Result<(UdpUpstream, Arc<Node>), DialError> {
         let nowhere = |reason| DialError { target: HostPort { host: String::new(), port: 0 }, reason };
-        let node = self.choose(hop, info, &Seen::default()).await?.ok_or_else(|| nowhere(DialReason::NoNode))?;
+        let node =
+            self.choose(hop, info, client, &Seen::default()).await?.ok_or_else(|| nowhere(DialReason::NoNode))?;
         let attempt = Attempt::of(&node.marker);
         let NodeAddr::Inet(target) = &node.addr else { return Err(nowhere(DialReason::NoDatagrams)) };
-        let client = &ClientId::from(String::new());
         let wanted = Wanted { network: "udp", target, client, info };
         let mut upstream = self.towards(&node).connect_udp(&wanted).await?;
         attempt.succeeded();

@@ -26,9 +26,9 @@ impl Router {
         &self,
         hop: &Hop,
         info: &ConnInfo,
+        client: &ClientId,
         seen: &Seen<'_>,
     ) -> Result<Option<Arc<Node>>, DialError> {
-        let client = &ClientId::from(String::new());
         let nowhere = NOWHERE;
         let target = seen.host.unwrap_or(&nowhere);
         let wanted = &Wanted { network: "tcp", target, client, info };
@@ -42,11 +42,16 @@ impl Router {
     ///
     /// # Errors
     /// When it can't be connected to.
-    pub(crate) async fn forward(&self, node: &Node, info: &ConnInfo, port: u16) -> Result<Upstream, DialError> {
+    pub(crate) async fn forward(
+        &self,
+        node: &Node,
+        info: &ConnInfo,
+        client: &ClientId,
+        port: u16,
+    ) -> Result<Upstream, DialError> {
         let attempt = Attempt::of(&node.marker);
         let upstream = match &node.addr {
             NodeAddr::Inet(target) => {
-                let client = &ClientId::from(String::new());
                 let target = &HostPort { port: if target.port == 0 { port } else { target.port }, ..target.clone() };
                 self.towards(node).dial(&Wanted { network: "tcp", target, client, info }).await?
             }

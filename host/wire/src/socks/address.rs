@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{SocksError, Stop, put_short_string};
+use super::{Parsed, SocksError, Stop, parse, put_short_string};
 use crate::cursor::Cursor;
 use crate::http1::HostPort;
 
@@ -80,6 +80,14 @@ impl Address {
         Ok(())
     }
 
+    /// Reads an address at the start of `bytes`.
+    ///
+    /// # Errors
+    /// If its type is unknown.
+    pub fn parse(bytes: &[u8]) -> Parsed<Self> {
+        parse(bytes, Self::read)
+    }
+
     pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, Stop> {
         let ip: IpAddr = match cursor.u8()? {
             IPV4 => Ipv4Addr::from(cursor.array()?).into(),
@@ -113,10 +121,10 @@ impl From<&HostPort> for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::socks::{Parsed, parse, tests::drip};
+    use crate::socks::tests::drip;
 
     fn read(bytes: &[u8]) -> Parsed<Address> {
-        parse(bytes, Address::read)
+        Address::parse(bytes)
     }
 
     #[test]

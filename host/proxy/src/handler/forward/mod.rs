@@ -8,12 +8,12 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drawspan_modules::ClientId;
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::proxy_protocol::Version;
 use drawspan_wire::sniff::Protocol;
 use tokio_util::sync::CancellationToken;
 
+use super::handshake::Grant;
 use super::session::{Asked, Session};
 use super::sniff::{self, Sniffing};
 use super::{HandlerError, HandlerParts};
@@ -105,44 +105,65 @@ impl Forward {
 
     /// The target for what was seen.
     async fn choose(&self, session: &Session<'_>, seen: &Seen<'_>) -> Result<Arc<Node>, DialError> {
-        let chosen = self.parts.router.choose(&self.hop, &session.info, seen).await;
-        let nowhere = || HostPort { host: String::new(), port: 0 };
-        let target = || seen.host.cloned().unwrap_or_else(nowhere);
-        let missing = || DialError { target: target(), reason: DialReason::NoNode };
-        let node = chosen.and_then(|node| node.ok_or_else(missing));
-        session.note(|record| match &node {
-            Ok(node) => record.node.clone_from(&node.name),
-            Err(error) => record.err = error.to_string(),
-        });
-        node
+        choose(session, &self.hop, &Grant::anonymous(), seen).await
     }
 
     /// A connection to the target, which was sent its PROXY header.
     async fn connect(&self, session: &Session<'_>, node: &Node, port: u16) -> Result<(Upstream, Asked), HandlerError> {
-        let asked = anonymous(match &node.addr {
-            NodeAddr::Inet(address) if address.port == 0 => HostPort { port, ..address.clone() },
-            NodeAddr::Inet(address) => address.clone(),
-            NodeAddr::Unix(path) => HostPort { host: path.display().to_string(), port: 0 },
-        });
-        session.note(|record| asked.note(record));
-        let upstream = self.parts.router.forward(node, &session.info, port).await;
-        session.note(|record| match &upstream {
-            Ok(upstream) => upstream.note(record),
-            Err(error) => record.err = error.to_string(),
-        });
-        let upstream = upstream?;
-        if let Some(version) = node.proxy_protocol.or(self.settings.proxy_protocol) {
-            let header = proxy_header(version, &session.info);
-            let broken = |error: std::io::Error| HandlerError::Upstream {
-                target: asked.target.to_string(),
-                reason: error.to_string(),
-            };
-            upstream.conn.stream.write_all(&header).await.map_err(broken)?;
-        }
-        Ok((upstream, asked))
+        connect(session, node, Grant::anonymous(), port, self.settings.proxy_protocol).await
     }
 }
 
+/// The target of `hop` for what was seen.
+pub(super) async fn choose(
+    session: &Session<'_>,
+    hop: &Hop,
+    grant: &Grant,
+    seen: &Seen<'_>,
+) -> Result<Arc<Node>, DialError> {
+    let chosen = session.parts.router.choose(hop, &session.info, &grant.client_id, seen).await;
+    let nowhere = || HostPort { host: String::new(), port: 0 };
+    let target = || seen.host.cloned().unwrap_or_else(nowhere);
+    let missing = || DialError { target: target(), reason: DialReason::NoNode };
+    let node = chosen.and_then(|node| node.ok_or_else(missing));
+    session.note(|record| match &node {
+        Ok(node) => record.node.clone_from(&node.name),
+        Err(error) => record.err = error.to_string(),
+    });
+    node
+}
+
+/// A connection to the target, which was sent its PROXY header: that of `version` if it has no setting of its own.
+pub(super) async fn connect(
+    session: &Session<'_>,
+    node: &Node,
+    grant: Grant,
+    port: u16,
+    version: Option<Version>,
+) -> Result<(Upstream, Asked), HandlerError> {
+    let asked = grant.asked(match &node.addr {
+        NodeAddr::Inet(address) if address.port == 0 => HostPort { port, ..address.clone() },
+        NodeAddr::Inet(address) => address.clone(),
+        NodeAddr::Unix(path) => HostPort { host: path.display().to_string(), port: 0 },
+    });
+    session.note(|record| asked.note(record));
+    let upstream = session.parts.router.forward(node, &session.info, &asked.client_id, port).await;
+    session.note(|record| match &upstream {
+        Ok(upstream) => upstream.note(record),
+        Err(error) => record.err = error.to_string(),
+    });
+    let upstream = upstream?;
+    if let Some(version) = node.proxy_protocol.or(version) {
+        let header = proxy_header(version, &session.info);
+        let broken = |error: std::io::Error| HandlerError::Upstream {
+            target: asked.target.to_string(),
+            reason: error.to_string(),
+        };
+        upstream.conn.stream.write_all(&header).await.map_err(broken)?;
+    }
+    Ok((upstream, asked))
+}
+
 fn anonymous(target: HostPort) -> Asked {
-    Asked { target, user: None, client_id: ClientId::from(String::new()) }
+    Grant::anonymous().asked(target)
 }

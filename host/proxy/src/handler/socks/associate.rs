@@ -72,7 +72,7 @@ impl Socks5 {
         };
         let here = match &upstream {
             Datagrams::Plain(socket) => socket.local_addr().map_err(HandlerError::Datagrams)?.into(),
-            Datagrams::Framed(_) | Datagrams::Relayed(_) => Address::UNSPECIFIED,
+            Datagrams::Framed(_) | Datagrams::Single(..) | Datagrams::Relayed(_) => Address::UNSPECIFIED,
         };
         client.send(&succeeded(&here)?).await?;
         relay(session, asked, &mut Datagrams::Framed(client.conn), &mut upstream, None).await

@@ -50,7 +50,7 @@ impl Socks5 {
         let peer = Address::Ip(peer);
         client.send(&succeeded(&peer)?).await?;
         let asked = grant.asked(peer.host_port()?);
-        Ok(Some(Tunnel { client: client.conn, upstream: Buffered::new(stream), asked, sniffed: false }))
+        Ok(Some(Tunnel { client: client.conn, upstream: Buffered::new(stream), asked, sniffed: false, idle: None }))
     }
 
     /// Where a client is told that it, or its peers, can reach `port`: at the host where it reached us, unless another is

@@ -67,7 +67,7 @@ impl Socks4 {
         match session.dial(&asked).await {
             Ok(upstream) => {
                 client.send(&v4::reply(v4::GRANTED)).await?;
-                Ok(Some(Tunnel { client: client.conn, upstream: upstream.conn, asked, sniffed: true }))
+                Ok(Some(Tunnel { client: client.conn, upstream: upstream.conn, asked, sniffed: true, idle: None }))
             }
             Err(error) => {
                 client.refuse(&v4::reply(v4::REJECTED)).await?;

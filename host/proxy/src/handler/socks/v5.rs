@@ -145,7 +145,7 @@ impl Socks5 {
         match client.session.dial(&asked).await {
             Ok(upstream) => {
                 client.send(&Reply::bare(Status::SUCCEEDED)).await?;
-                Ok(Some(Tunnel { client: client.conn, upstream: upstream.conn, asked, sniffed: true }))
+                Ok(Some(Tunnel { client: client.conn, upstream: upstream.conn, asked, sniffed: true, idle: None }))
             }
             Err(error) => {
                 client.refuse(&Reply::bare(Status::NETWORK_UNREACHABLE)).await?;

@@ -381,7 +381,8 @@ async fn an_http_proxy_judges_the_target_and_then_each_datagram() {
         client: blocked.into(),
         local: blocked.into(),
     };
-    let error = way().router.forward_udp(&target(blocked), &info).await.err().unwrap().to_string();
+    let error =
+        way().router.forward_udp(&target(blocked), &info, &String::new().into()).await.err().unwrap().to_string();
     assert!(error.ends_with("refused: 403 Forbidden"), "{error}");
 }
 
@@ -416,19 +417,21 @@ async fn what_carries_no_datagrams_says_so() {
         ),
     ] {
         let parts = through(nodes);
-        let outcome = parts.router.forward_udp(&target(mirror.address), &info(mirror.address)).await;
+        let outcome =
+            parts.router.forward_udp(&target(mirror.address), &info(mirror.address), &String::new().into()).await;
         let error = outcome.err().unwrap().to_string();
         assert!(error.ends_with(expected), "{error}");
     }
     let streams = through(vec![node(mirror.address, Connector::Forward, Dialer::Udp)]);
     let (hop, info_of) = (target(mirror.address), info(mirror.address));
-    let chosen = streams.router.choose(&hop, &info_of, &Seen::default()).await.unwrap().unwrap();
-    let outcome = streams.router.forward(&chosen, &info_of, 0).await;
+    let chosen = streams.router.choose(&hop, &info_of, &String::new().into(), &Seen::default()).await.unwrap().unwrap();
+    let outcome = streams.router.forward(&chosen, &info_of, &String::new().into(), 0).await;
     let error = outcome.err().unwrap().to_string();
     assert!(error.ends_with("a udp dialer carries only datagrams, and with a tcp or forward connector"), "{error}");
     // What rejects takes datagrams as it takes connections: to their end.
     let rejecting = through(vec![node(http.address, Connector::Direct { reject: true }, Dialer::Tcp)]);
-    let outcome = rejecting.router.forward_udp(&target(mirror.address), &info(mirror.address)).await;
+    let outcome =
+        rejecting.router.forward_udp(&target(mirror.address), &info(mirror.address), &String::new().into()).await;
     let (mut upstream, _) = outcome.unwrap();
     let (mut receiver, sender) = upstream.datagrams.split();
     assert!(receiver.receive(&mut Vec::new()).await.is_err());

@@ -1,13 +1,15 @@
-//! [`Client`]: a SOCKS client in its handshake.
+//! [`Client`]: a client in the handshake of SOCKS or the relay protocol; [`Grant`] and [`Tunnel`]: what that leads to.
 
 use std::time::Duration;
 
 use bytes::Buf as _;
-use drawspan_wire::socks::Parsed;
+use drawspan_modules::ClientId;
+use drawspan_wire::http1::HostPort;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{HandlerError, Session};
+use super::session::{Asked, Session};
+use super::{HandlerError, HandlerParts, sniff};
 use crate::net::{Buffered, Direction, eof, linger};
 use crate::tls::TlsServer;
 
@@ -46,7 +48,13 @@ impl<'s> Client<'s> {
     }
 
     /// The next message.
-    pub(super) async fn receive<T>(&mut self, parse: impl Fn(&[u8]) -> Parsed<T>) -> Result<T, HandlerError> {
+    pub(super) async fn receive<T, E>(
+        &mut self,
+        parse: impl Fn(&[u8]) -> Result<Option<(T, usize)>, E>,
+    ) -> Result<T, HandlerError>
+    where
+        HandlerError: From<E>,
+    {
         loop {
             if let Some((message, length)) = parse(&self.conn.received)? {
                 self.conn.received.advance(length);
@@ -84,5 +92,59 @@ impl<'s> Client<'s> {
         let accepted = timeout_at(deadline, tls.accept(conn)).await;
         let stream = accepted.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
         Ok(Self { session, conn: Buffered::new(stream), deadline })
+    }
+}
+
+/// What a handshake may lead to: both ends of a tunnel.
+pub(super) struct Tunnel {
+    pub(super) client: Buffered,
+    pub(super) upstream: Buffered,
+    pub(super) asked: Asked,
+    /// What it carries may be looked into: not what somebody else begins.
+    pub(super) sniffed: bool,
+    /// It ends when no byte has moved for so long.
+    pub(super) idle: Option<Duration>,
+}
+
+impl Tunnel {
+    pub(super) async fn run(self, session: &Session<'_>, drain: &CancellationToken) -> Result<(), HandlerError> {
+        let Self { client, upstream, asked, sniffed, idle } = self;
+        if let Some(sniffing) = session.parts.sniffing.filter(|_| sniffed) {
+            return Box::pin(sniff::tunnel(session, client, upstream, asked, idle, sniffing, drain)).await;
+        }
+        session.tunnel(client, upstream, asked, idle).await;
+        Ok(())
+    }
+}
+
+/// What a client was let in as.
+pub(super) struct Grant {
+    user: Vec<u8>,
+    pub(super) client_id: ClientId,
+}
+
+impl Grant {
+    /// Of anyone, where nobody is asked for.
+    pub(super) fn anonymous() -> Self {
+        Self { user: Vec::new(), client_id: String::new().into() }
+    }
+
+    /// Asks the authenticator, if there is one; `None` if it refuses.
+    pub(super) async fn ask(
+        parts: &HandlerParts,
+        session: &Session<'_>,
+        user: Vec<u8>,
+        password: &[u8],
+    ) -> Option<Self> {
+        let client_id = match &parts.authenticator {
+            Some(authenticator) => authenticator.authenticate(&session.info, &user, password).await?,
+            None => String::new().into(),
+        };
+        Some(Self { user, client_id })
+    }
+
+    pub(super) fn asked(self, target: HostPort) -> Asked {
+        let user = (!self.user.is_empty()).then(|| String::from_utf8_lossy(&self.user).into_owned());
+        Asked { target, user, client_id: self.client_id }
     }
 }
