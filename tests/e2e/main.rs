@@ -15,6 +15,7 @@ mod plugin_new;
 mod plugin_verify;
 mod plugin_wasm;
 mod policies;
+mod recorders;
 mod rewriter;
 mod routing;
 mod sniffing;
