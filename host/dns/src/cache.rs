@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use hickory_proto::rr::{Name, RecordType};
+use tokio::time::Instant;
 
 /// The most answers that are remembered; what is used least goes first.
 const SIZE: u64 = 10_000;

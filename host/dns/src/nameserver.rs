@@ -3,12 +3,12 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use drawspan_wit::types::AddressFamily;
 use hickory_proto::rr::{Name, RecordType};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::cache::{Cache, Kept};
 use crate::exchange::Exchange;
