@@ -8,6 +8,7 @@ mod config;
 mod drain;
 mod failures;
 mod grants;
+mod nameservers;
 mod page;
 mod plugin_grpc;
 mod plugin_http;
