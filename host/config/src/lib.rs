@@ -23,6 +23,7 @@ mod node;
 mod observer;
 mod pattern;
 mod plugin;
+mod recorder;
 mod render;
 mod reply;
 mod resolver;
@@ -52,12 +53,13 @@ pub use node::{
     BodyRewrite, Connector, ConnectorKind, Dialer, HttpConnector, MediaTypes, Node, NodeAddr, NodeFilter, NodeHttp,
     NodeNetwork, Rewrite, Socks5Connector, UrlRewrite, WsDialer,
 };
-pub use observer::{Observer, Recorder, RecorderKind, Rewriter};
+pub use observer::{Observer, Rewriter};
 pub use pattern::{AdmissionPattern, BypassPattern};
 pub use plugin::{
     Addresses, Backing, Cache, ComponentAddr, GrpcTarget, HostName, HttpHost, Instance, Mount, OnError, Plugin,
     RedisStore, Shadow, Store, Tls, TlsIdentity, WasmPlugin, overlaps,
 };
+pub use recorder::{Recorder, RecorderKind, RedisRecorder, RedisRecords};
 pub use reply::{MAX_NODE, decode_node};
 pub use resolver::{Family, HostAndPort, Nameserver, NameserverAddr, Resolver, ResolverKind, Ttl};
 pub use rule::{Matcher, Rule};

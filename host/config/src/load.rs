@@ -9,7 +9,7 @@ use crate::service::{HandlerKind, Service};
 use crate::tls::ServerBlock;
 use crate::tree::{self, Node};
 use crate::{Config, Diagnostic, Input, Loaded, Place, Severity, Source};
-use crate::{admission, auther, chain, hop, hosts, limit, log, metrics, observer, resolver, service, tls};
+use crate::{admission, auther, chain, hop, hosts, limit, log, metrics, observer, recorder, resolver, service, tls};
 
 /// Keys that GOST knows and drawspan doesn't implement.
 const NOT_IMPLEMENTED: [&str; 8] = ["ingresses", "routers", "sds", "caches", "quotas", "loggers", "profiling", "api"];
@@ -135,7 +135,7 @@ fn decode(root: &Node, config: &mut Config, certificate: &mut Option<ServerBlock
     object.list("climiters", &mut config.climiters, limit::connections, cx);
     object.list("rlimiters", &mut config.rlimiters, limit::rate, cx);
     object.list("observers", &mut config.observers, observer::observer, cx);
-    object.list("recorders", &mut config.recorders, observer::recorder, cx);
+    object.list("recorders", &mut config.recorders, recorder::decode, cx);
     object.list("rewriters", &mut config.rewriters, observer::rewriter, cx);
     if let Some(metrics) = object.take("metrics").and_then(|item| metrics::decode(&item, cx)) {
         config.metrics = Some(metrics);

@@ -7,7 +7,7 @@ use crate::address::host_port;
 use crate::decode::{Context, Item, Kind, Object, Unknown};
 use crate::plugin::Plugin;
 use crate::tree::Value;
-use crate::{At, HttpUrl};
+use crate::{At, Diagnostic, HttpUrl};
 
 /// Finds the addresses of host names.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ pub struct Nameserver {
     pub family: Family,
     /// EDNS client subnet.
     pub client_ip: Option<IpAddr>,
-    /// The name in the server's certificate (`hostname`). GOST ignores it.
+    /// The name that the server's certificate is verified for (`hostname`); none: it isn't verified. GOST: never is.
     pub server_name: Option<String>,
     /// How long answers are kept.
     pub ttl: Ttl,
@@ -150,6 +150,13 @@ fn nameserver(item: &Item<'_>, cx: &mut Context) -> Option<Nameserver> {
         },
     };
     object.finish(&[], Unknown::Warn, cx);
+    if let NameserverAddr::Tls(_) | NameserverAddr::Https(_) = nameserver.addr.value
+        && nameserver.server_name.is_none()
+    {
+        let message = "the server's certificate isn't verified";
+        let help = "write the name in its certificate as `hostname`";
+        cx.push(Diagnostic::warning(&nameserver.addr.place, format!("{}: {message}", item.path)).with_help(help));
+    }
     Some(nameserver)
 }
 

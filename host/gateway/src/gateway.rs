@@ -49,9 +49,9 @@ impl Gateway {
     /// Everything that is wrong with the plugins, at their places in the config.
     pub async fn load(config: &Config, cache: Option<PathBuf>) -> Result<Self, Vec<Diagnostic>> {
         let mut plugins = Plugins::new(Metrics::register(&mut Registry::default()), cache);
-        let modules = Arc::new(Modules::load(config, &mut plugins).await?);
-        let chains = Chains::load(config, &modules, &mut plugins).await?;
         let tasks = TaskTracker::new();
+        let modules = Arc::new(Modules::load(config, &mut plugins, &tasks).await?);
+        let chains = Chains::load(config, &modules, &mut plugins).await?;
         let objects = Objects { modules, chains, tasks: tasks.clone() };
         let mut errors: Vec<_> = refuse_global(config).into_iter().collect();
         let mut services = Vec::with_capacity(config.services.len());

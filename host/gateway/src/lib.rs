@@ -9,6 +9,8 @@ mod gateway;
 mod grants;
 mod modules;
 mod plugins;
+mod recorders;
+mod resolvers;
 mod serve;
 mod services;
 mod sid;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use drawspan_config::{
     AdmissionKind, AdmissionPattern, At, AutherKind, BypassKind, BypassPattern, Config, Diagnostic, HostsKind,
-    LimitKey, LimiterKind, RecorderKind, ResolverKind, Rules,
+    LimitKey, LimiterKind, ResolverKind, Rules,
 };
 use drawspan_modules::{
     Admission, AdmissionRules, AllOf, Bypass, BypassGroup, BypassMember, BypassRules, ConnLimiter, HostTable, Hosts,
@@ -19,8 +19,10 @@ use drawspan_wit::recorder::WriteRequest;
 use drawspan_wit::traffic_limiter::LimitRequest;
 use drawspan_wit::{BoxPlugin, Module, boxed};
 use ipnet::IpNet;
+use tokio_util::task::TaskTracker;
 
 use crate::plugins::Plugins;
+use crate::{recorders, resolvers};
 
 /// The config's named modules. Every name that the config refers to is there; what a hop's plugin refers to may not be.
 #[derive(Default)]
@@ -58,11 +60,15 @@ macro_rules! each {
 }
 
 impl Modules {
-    /// Makes them ready.
+    /// Makes them ready. What they do behind their callers' backs is done in `tasks`.
     ///
     /// # Errors
     /// All that can't be used, at their places in the config.
-    pub(crate) async fn load(config: &Config, plugins: &mut Plugins) -> Result<Self, Vec<Diagnostic>> {
+    pub(crate) async fn load(
+        config: &Config,
+        plugins: &mut Plugins,
+        tasks: &TaskTracker,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let mut modules = Self::default();
         let mut errors = Vec::new();
         each!(errors, &config.authers, modules.authers, |auther| match &auther.kind {
@@ -93,7 +99,8 @@ impl Modules {
                 plugins.load(&hosts.name, Module::Hosts, plugin).await.map(|client| Hosts::new(boxed(client))),
         });
         each!(errors, &config.resolvers, modules.resolvers, |resolver| match &resolver.kind {
-            ResolverKind::Nameservers(_) => Err(unimplemented(&resolver.name, "a resolver with nameservers")),
+            ResolverKind::Nameservers(nameservers) =>
+                resolvers::load(nameservers).map(|found| Resolver::new(boxed(found))),
             ResolverKind::Plugin(plugin) => {
                 let loaded = plugins.load(&resolver.name, Module::Resolver, plugin).await;
                 loaded.map(|client| Resolver::new(boxed(client)))
@@ -122,9 +129,8 @@ impl Modules {
             .load(&observer.name, Module::Observer, &observer.plugin)
             .await
             .map(|client| Observer::new(boxed(client))));
-        each!(errors, &config.recorders, modules.recorders, |recorder| match &recorder.kind {
-            RecorderKind::Plugin(plugin) => plugins.load(&recorder.name, Module::Recorder, plugin).await.map(boxed),
-            _ => Err(unimplemented(&recorder.name, "a recorder other than a plugin")),
+        each!(errors, &config.recorders, modules.recorders, |recorder| {
+            recorders::load(recorder, plugins, tasks).await
         });
         each!(errors, &config.rewriters, modules.rewriters, |rewriter| plugins
             .load(&rewriter.name, Module::Rewriter, &rewriter.plugin)

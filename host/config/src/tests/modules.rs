@@ -154,13 +154,21 @@ fn limits() {
 #[test]
 fn recorders_metrics_and_the_default_certificate() {
     let config = config();
-    let [file, plugin, tcp, http] = &config.recorders[..] else { panic!() };
+    let [file, plugin, tcp, http, redis] = &config.recorders[..] else { panic!() };
     assert!(matches!(&file.kind, RecorderKind::File { path, separator }
         if path.value.as_os_str() == "tests/good/rec.log" && separator == "\n"));
     assert!(matches!(plugin.kind, RecorderKind::Plugin(_)));
-    assert!(matches!(&tcp.kind, RecorderKind::Tcp { addr, timeout: Some(_) } if addr.port == 9000));
+    assert!(
+        matches!(&tcp.kind, RecorderKind::Tcp { addr, timeout } if addr.port == 9000 && *timeout == Duration::from_secs(1))
+    );
     let RecorderKind::Http { url, header, .. } = &http.kind else { panic!() };
     assert_eq!((url.to_string().as_str(), header[0].1.expose()), ("http://127.0.0.1:9000/", "hunter2"));
+    let RecorderKind::Redis(redis) = &redis.kind else { panic!() };
+    assert_eq!(
+        (redis.addr.port, redis.db, redis.key.as_str(), redis.kind),
+        (6379, 2, "records", RedisRecords::SortedSet)
+    );
+    assert_eq!(redis.password.as_ref().map(Secret::expose), Some("hunter2"));
 
     let metrics = config.metrics.unwrap();
     assert_eq!((metrics.addr.to_string().as_str(), metrics.path.as_str()), (":9000", "/m"));
