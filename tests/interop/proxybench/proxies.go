@@ -72,7 +72,8 @@ func haproxyConfig(setting setting, addrs map[string]string) string {
     maxconn %d
 defaults
     mode tcp
-    option splice-auto
+    option splice-request
+    option splice-response
     timeout connect 10s
     timeout client 1h
     timeout server 1h
