@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Bytes that a pipe has room for.
+/// Bytes that a pipe has room for, in pages; from a network card a page may hold but one packet's.
 const ROOM: usize = 256 * 1024;
 
 /// Pipes at a time, of two descriptors each; who gets none copies. Only a connection whose peer is slow holds one for long.
@@ -114,4 +114,45 @@ impl Pipe {
 fn transfer(from: impl AsFd, to: impl AsFd, limit: usize) -> io::Result<usize> {
     let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
     Ok(retry_on_intr(|| splice(&from, None, &to, None, limit, flags))?)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Every pipe that there may be.
+    pub(in super::super) fn take_all() -> impl Sized {
+        std::iter::from_fn(Ends::take).collect::<Vec<_>>()
+    }
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        (near.unwrap(), far.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn bytes_of_a_broken_connection_go_nowhere() {
+        for _ in 0..2 * MOST {
+            let ((mut client, near), (far, mut origin)) = (pair().await, pair().await);
+            client.write_all(b"old").await.unwrap();
+            // Others of these tests may hold all of them for a while.
+            let Some(abandoned) = Pipe::fill(&near, usize::MAX).await.unwrap() else { continue };
+            assert_eq!(abandoned.held(), 3);
+            drop(abandoned);
+
+            client.write_all(b"new bytes").await.unwrap();
+            let Some(mut pipe) = Pipe::fill(&near, 3).await.unwrap() else { continue };
+            assert_eq!(pipe.drain(&far).await.unwrap(), 3);
+            pipe.keep();
+            drop(far);
+            let mut got = String::new();
+            origin.read_to_string(&mut got).await.unwrap();
+            assert_eq!(got, "new");
+        }
+        assert!(FREE.lock().unwrap().len() <= KEPT);
+    }
 }
