@@ -7,6 +7,7 @@ mod copy;
 mod counting;
 mod datagrams;
 mod limit;
+mod splice;
 mod stream;
 mod traffic;
 mod udp;

@@ -187,6 +187,12 @@ impl<'a> Flow<'a> {
 
     /// Counts bytes that moved, and waits until more may.
     pub(crate) async fn moved(self, bytes: usize) {
+        self.count(bytes);
+        self.pace(bytes).await;
+    }
+
+    /// Counts bytes that moved.
+    pub(crate) fn count(self, bytes: usize) {
         self.traffic.count(self.direction, bytes);
         if let Some(client) = &self.meters.client {
             let counter = match self.direction {
@@ -196,6 +202,10 @@ impl<'a> Flow<'a> {
             counter.fetch_add(bytes as u64, Relaxed);
         }
         self.activity.touch();
+    }
+
+    /// Waits until more may move than the bytes that did.
+    pub(crate) async fn pace(self, bytes: usize) {
         self.meters.limits.iter().for_each(Limits::renew_if_due);
         let pause = self.buckets().map(|bucket| bucket.take(bytes)).max().unwrap_or_default();
         if !pause.is_zero() {

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// cell is what one proxy made of one load, in all rounds.
+type cell struct {
+	amount, per float64
+	waits       []time.Duration
+}
+
+func (c *cell) add(amount, per float64) {
+	c.amount += amount
+	c.per += per
+}
+
+func (c *cell) value() float64 {
+	// CPU time comes in ticks; a turn that is too short to have one is not worth more than that.
+	return c.amount / max(c.per, tick.Seconds())
+}
+
+// results are cells by load and proxy.
+type results map[string]map[string]*cell
+
+func (r results) at(load, proxy string) *cell {
+	if r[load] == nil {
+		r[load] = map[string]*cell{}
+	}
+	if r[load][proxy] == nil {
+		r[load][proxy] = &cell{}
+	}
+	return r[load][proxy]
+}
+
+func (r results) print() {
+	fmt.Println("| measure | drawspan | GOST | HAProxy | beside GOST | beside HAProxy |")
+	fmt.Println("|---|---|---|---|---|---|")
+	for _, row := range []struct{ load, name, format string }{
+		{"forward", "connections per CPU-second: TCP forward", "%.0f"},
+		{"connect", "HTTP CONNECT", "%.0f"},
+		{"grpc", "HTTP CONNECT, gRPC authenticator", "%.0f"},
+		{"wasm", "HTTP CONNECT, wasm authenticator (GOST: gRPC)", "%.0f"},
+		{"bulk", "GB per CPU-second: TCP forward", "%.2f"},
+		{"bulk-connect", "HTTP CONNECT", "%.2f"},
+		{"idle-forward", "KiB resident per idle connection: TCP forward", "%.1f"},
+		{"idle-grpc", "HTTP CONNECT, gRPC authenticator", "%.1f"},
+		{"idle-wasm", "HTTP CONNECT, wasm authenticator (GOST: gRPC)", "%.1f"},
+		{"size", "KiB resident before the first connection", "%.0f"},
+	} {
+		if r[row.load] == nil {
+			continue
+		}
+		value := func(proxy string) string { return r.value(row.load, proxy, row.format) }
+		fmt.Printf("| %s | %s | %s | %s | %s | %s |\n", row.name, value("drawspan"), value("GOST"), value("HAProxy"),
+			r.ratio(row.load, "GOST"), r.ratio(row.load, "HAProxy"))
+	}
+	fmt.Println("\n| until the echo is there, p50 / p99 | drawspan | GOST | HAProxy |")
+	fmt.Println("|---|---|---|---|")
+	for _, row := range []struct{ load, name string }{
+		{"forward", "TCP forward"},
+		{"connect", "HTTP CONNECT"},
+		{"grpc", "HTTP CONNECT, gRPC authenticator"},
+		{"wasm", "HTTP CONNECT, wasm authenticator"},
+	} {
+		if r[row.load] != nil {
+			fmt.Printf("| %s | %s | %s | %s |\n", row.name, r.waits(row.load, "drawspan"), r.waits(row.load, "GOST"), r.waits(row.load, "HAProxy"))
+		}
+	}
+	fmt.Println()
+	r.bar("wasm", "GOST", 3, "connections per CPU-second, wasm authenticator beside GOST's gRPC")
+	r.bar("bulk", "GOST", 1.5, "bulk beside GOST")
+	r.bar("bulk-connect", "GOST", 1.5, "bulk through HTTP CONNECT beside GOST")
+	r.bar("bulk", "HAProxy", 1.2, "bulk beside HAProxy")
+	for _, load := range []string{"idle-forward", "idle-grpc", "idle-wasm"} {
+		if each, there := r.of(load, "drawspan"); there {
+			fmt.Printf("%s %s: %.1f KiB (bar: at most 8)\n", verdict(each <= 8), load, each)
+		}
+	}
+}
+
+// of is a proxy's value. Where only drawspan has wasm, GOST's gRPC stands beside it.
+func (r results) of(load, proxy string) (float64, bool) {
+	switch {
+	case proxy == "GOST" && load == "wasm":
+		load = "grpc"
+	case proxy == "GOST" && load == "idle-wasm":
+		load = "idle-grpc"
+	}
+	cell := r[load][proxy]
+	if cell == nil {
+		return 0, false
+	}
+	return cell.value(), true
+}
+
+func (r results) value(load, proxy, format string) string {
+	value, there := r.of(load, proxy)
+	if !there {
+		return ""
+	}
+	return fmt.Sprintf(format, value)
+}
+
+func (r results) ratio(load, other string) string {
+	ours, there := r.of(load, "drawspan")
+	theirs, too := r.of(load, other)
+	if !there || !too {
+		return ""
+	}
+	return fmt.Sprintf("%.2fx", ours/theirs)
+}
+
+func (r results) waits(load, proxy string) string {
+	cell := r[load][proxy]
+	if cell == nil {
+		return ""
+	}
+	slices.Sort(cell.waits)
+	at := func(part float64) time.Duration {
+		return cell.waits[int(part*float64(len(cell.waits)-1))].Round(10 * time.Microsecond)
+	}
+	return fmt.Sprintf("%v / %v", at(0.5), at(0.99))
+}
+
+func (r results) bar(load, other string, least float64, what string) {
+	ours, there := r.of(load, "drawspan")
+	theirs, too := r.of(load, other)
+	if there && too {
+		fmt.Printf("%s %s: %.2fx (bar: at least %gx)\n", verdict(ours/theirs >= least), what, ours/theirs, least)
+	}
+}
+
+func verdict(met bool) string {
+	if met {
+		return "met   "
+	}
+	return "MISSED"
+}
