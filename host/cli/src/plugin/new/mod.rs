@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// `auther`, `admission`, `bypass`, …
     #[arg(value_parser = calls::module)]
     module: Module,
-    /// Where to put it [default: `<MODULE>-<LANGUAGE>`]
+    /// Where to put it; `<MODULE>-<LANGUAGE>` if not given
     folder: Option<PathBuf>,
 }
 
