@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a table says which row it is at; shown when a test fails")]
 
 mod cli;
+mod client_certificates;
 mod config;
 mod drain;
 mod failures;

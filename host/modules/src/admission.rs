@@ -80,6 +80,7 @@ mod tests {
     async fn all_must_admit() {
         use Verdict::{Admitted, Denied};
         let conn = ConnInfo {
+            certificate: None,
             service: "s".into(),
             sid: "".into(),
             client: "192.0.2.7:1".parse::<std::net::SocketAddr>().unwrap().into(),

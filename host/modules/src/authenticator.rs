@@ -64,7 +64,7 @@ impl Authenticator {
             password: password.to_owned(),
             client_address: Some(conn.client.to_string()),
             service: conn.service.to_string(),
-            certificate: None,
+            certificate: conn.certificate.as_deref().cloned(),
         };
         match self.plugin.call(Arc::new(request)).await {
             Ok(identity) => identity.map(|identity| identity.client_id.into()),

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
+pub use drawspan_wit::authenticator::ClientCertificate;
+
 /// What is known of a client connection before its first byte is read.
 #[derive(Clone, Debug)]
 pub struct ConnInfo {
@@ -16,6 +18,8 @@ pub struct ConnInfo {
     pub client: Addr,
     /// The address that the client connected to.
     pub local: Addr,
+    /// What the client proved to be by TLS, if the listener asked for that.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// An end of a connection.

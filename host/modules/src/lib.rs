@@ -28,7 +28,7 @@ pub use admission_rules::AdmissionRules;
 pub use authenticator::{AnyOf, Authenticator, ClientId};
 pub use bypass::{Bypass, BypassGroup, BypassMember};
 pub use bypass_rules::{BypassRules, TargetPattern};
-pub use conn::{Addr, ConnInfo, Target};
+pub use conn::{Addr, ClientCertificate, ConnInfo, Target};
 pub use hop::Hop;
 pub use host_table::HostTable;
 pub use ingress::{Endpoint, Ingress};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use drawspan_modules::{Admission, ConnInfo, ConnLimiter, RateLimiter, Recorder};
+use drawspan_modules::{Admission, ClientCertificate, ConnInfo, ConnLimiter, RateLimiter, Recorder};
 use drawspan_wire::proxy_protocol::{Addresses, Header};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -56,14 +56,17 @@ pub enum Layer {
 }
 
 impl Layer {
-    async fn accept(&self, conn: Buffered) -> io::Result<Buffered> {
-        let stream = match self {
-            Self::Plain => return Ok(conn),
+    async fn accept(&self, conn: Buffered) -> io::Result<(Buffered, Option<ClientCertificate>)> {
+        let (stream, certificate) = match self {
+            Self::Plain => return Ok((conn, None)),
             Self::Tls(tls) => tls.accept(conn).await?,
-            Self::Ws(ws, None) => ws.accept(conn).await?,
-            Self::Ws(ws, Some(tls)) => ws.accept(Buffered::new(tls.accept(conn).await?)).await?,
+            Self::Ws(ws, None) => (ws.accept(conn).await?, None),
+            Self::Ws(ws, Some(tls)) => {
+                let (stream, certificate) = tls.accept(conn).await?;
+                (ws.accept(Buffered::new(stream)).await?, certificate)
+            }
         };
-        Ok(Buffered::new(stream))
+        Ok((Buffered::new(stream), certificate))
     }
 }
 
@@ -90,7 +93,7 @@ impl Service {
         drain: CancellationToken,
     ) -> Result<(), (ConnInfo, HandlerError)> {
         let Accepted { transport, client, local } = accepted;
-        let info = ConnInfo { service: Arc::clone(&self.name), sid, client, local };
+        let info = ConnInfo { certificate: None, service: Arc::clone(&self.name), sid, client, local };
         let counted = self.counters.as_deref().map(|counters| {
             counters.total_conns.fetch_add(1, Relaxed);
             counters.current_conns.fetch_add(1, Relaxed);
@@ -159,7 +162,8 @@ impl Service {
             conn = counting(conn, counters);
         }
         let shaken = timeout(self.handshake_timeout, self.layer.accept(conn)).await;
-        let stream = shaken.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
+        let (stream, certificate) = shaken.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
+        info.certificate = certificate.map(Arc::new);
         let Some(limits) = self.enter(&info, network).await else { return Ok(None) };
         Ok(Some((Conn { stream, info, limits, counters }, permit)))
     }

@@ -203,7 +203,7 @@ mod tests {
 
     fn info(client: &str) -> ConnInfo {
         let client: Addr = client.parse::<SocketAddr>().unwrap().into();
-        ConnInfo { service: "s".into(), sid: "".into(), client: client.clone(), local: client }
+        ConnInfo { certificate: None, service: "s".into(), sid: "".into(), client: client.clone(), local: client }
     }
 
     fn rates(upload: u64) -> Rates {

@@ -90,7 +90,7 @@ impl<'s> Client<'s> {
     pub(super) async fn secure(self, tls: &TlsServer) -> Result<Self, HandlerError> {
         let Self { session, conn, deadline } = self;
         let accepted = timeout_at(deadline, tls.accept(conn)).await;
-        let stream = accepted.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
+        let (stream, _) = accepted.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
         Ok(Self { session, conn: Buffered::new(stream), deadline })
     }
 }

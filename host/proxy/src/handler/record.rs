@@ -261,7 +261,13 @@ mod tests {
     #[test]
     fn the_fields_and_their_order_are_gosts() {
         let client: std::net::SocketAddr = "127.0.0.1:1".parse().unwrap();
-        let info = ConnInfo { service: "s".into(), sid: "x".into(), client: client.into(), local: client.into() };
+        let info = ConnInfo {
+            certificate: None,
+            service: "s".into(),
+            sid: "x".into(),
+            client: client.into(),
+            local: client.into(),
+        };
         let head = RequestHead::parse(
             b"GET http://a/ HTTP/1.1\r\nx-foo: 1\r\nX-Foo: 2\r\nProxy-Authorization: Basic c2VjcmV0\r\n\r\n",
         )

@@ -147,7 +147,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_known_is_compared_and_what_is_not_does_not_match() {
         let client: std::net::SocketAddr = "10.1.2.3:4".parse().unwrap();
-        let info = ConnInfo { service: "s".into(), sid: "".into(), client: client.into(), local: client.into() };
+        let info = ConnInfo {
+            certificate: None,
+            service: "s".into(),
+            sid: "".into(),
+            client: client.into(),
+            local: client.into(),
+        };
         let request = RequestHead::parse(b"GET / HTTP/1.1\r\nX-A: 1\r\nx-a: 22\r\n\r\n").unwrap();
         let facts = Facts {
             info: &info,

@@ -30,7 +30,8 @@ fn at(address: SocketAddr) -> HostPort {
 
 async fn dial(router: &Router, target: &HostPort) -> Result<Upstream, DialError> {
     let anywhere: Addr = "192.0.2.7:1".parse::<SocketAddr>().unwrap().into();
-    let info = ConnInfo { service: "s".into(), sid: "".into(), client: anywhere.clone(), local: anywhere };
+    let info =
+        ConnInfo { certificate: None, service: "s".into(), sid: "".into(), client: anywhere.clone(), local: anywhere };
     let client = ClientId::from("alice".to_owned());
     router.dial(&Wanted { network: "tcp", target, client: &client, info: &info }).await
 }
@@ -69,8 +70,13 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((stream, client)) = listener.accept().await {
                 counter.fetch_add(1, Relaxed);
-                let info =
-                    ConnInfo { service: "p".into(), sid: "".into(), client: client.into(), local: address.into() };
+                let info = ConnInfo {
+                    certificate: None,
+                    service: "p".into(),
+                    sid: "".into(),
+                    client: client.into(),
+                    local: address.into(),
+                };
                 let handler = Arc::clone(&handler);
                 tokio::spawn(async move { handler.handle(Conn::new(stream, info), CancellationToken::new()).await });
             }

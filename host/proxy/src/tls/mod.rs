@@ -1,5 +1,6 @@
 //! TLS on both sides: what a listener shows, what a dialer verifies.
 
+mod certificate;
 mod client;
 mod generated;
 mod server;

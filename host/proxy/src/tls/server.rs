@@ -4,11 +4,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use drawspan_modules::ClientCertificate;
 use drawspan_tls::{certificates, private_key, roots};
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use tokio_rustls::TlsAcceptor;
 
+use super::certificate::describe;
 use super::{Generated, Identity, Options, TlsError};
 use crate::net::{Buffered, Stream};
 
@@ -65,13 +67,16 @@ impl TlsServer {
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
-    /// Speaks the handshake with a client. The caller bounds its time; dropping the future closes the connection.
+    /// Speaks the handshake with a client: the connection, and the certificate by which the client was verified, if it had
+    /// to show one. The caller bounds its time; dropping the future closes the connection.
     ///
     /// # Errors
     /// When the client doesn't speak TLS, or not as it must.
-    pub async fn accept(&self, conn: Buffered) -> io::Result<Stream> {
+    pub async fn accept(&self, conn: Buffered) -> io::Result<(Stream, Option<ClientCertificate>)> {
         let (local, peer) = (conn.stream.local_addr(), conn.stream.peer_addr());
         let stream = self.0.accept(conn.into_stream()).await?;
-        Ok(Stream::layered(stream, local, peer))
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let certificate = shown.map(|certificate| describe(certificate));
+        Ok((Stream::layered(stream, local, peer), certificate))
     }
 }

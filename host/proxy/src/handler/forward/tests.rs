@@ -193,7 +193,7 @@ async fn tls_goes_where_its_hello_says_and_is_spoken_with_a_node_that_wants_it()
     };
     let serving = async {
         let there = one.accept().await.unwrap().0;
-        let mut stream = tls_server().accept(Buffered::new(there)).await.unwrap();
+        let (mut stream, _) = tls_server().accept(Buffered::new(there)).await.unwrap();
         let mut said = [0; 5];
         tokio::io::AsyncReadExt::read_exact(&mut stream, &mut said).await.unwrap();
         assert_eq!(&said, b"hello");
@@ -208,7 +208,7 @@ async fn tls_goes_where_its_hello_says_and_is_spoken_with_a_node_that_wants_it()
     assert_eq!(hosts, ["one.test:443", "blocked.test:443", "two.test:443"]);
 
     let (mut client, there) = ask(&service, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", Some(&plain)).await;
-    let there = tls_server().accept(Buffered::new(there.unwrap())).await.unwrap();
+    let (there, _) = tls_server().accept(Buffered::new(there.unwrap())).await.unwrap();
     there.write_all(b"HTTP/1.1 204 No\r\n\r\n").await.unwrap();
     assert_eq!(read_all(&mut client).await, "HTTP/1.1 204 No\r\nConnection: close\r\n\r\n");
 }

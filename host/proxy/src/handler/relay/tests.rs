@@ -35,7 +35,8 @@ impl Running {
         let task = tokio::spawn(async move {
             while let Ok((stream, client)) = listener.accept().await {
                 let (service, sid) = ("service-0".into(), "sid".into());
-                let info = ConnInfo { service, sid, client: client.into(), local: address.into() };
+                let local = address.into();
+                let info = ConnInfo { certificate: None, service, sid, client: client.into(), local };
                 let (handler, drain) = (Arc::clone(&handler), draining.clone());
                 tokio::spawn(async move { handler.handle(Conn::new(stream, info), drain).await });
             }

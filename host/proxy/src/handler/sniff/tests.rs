@@ -78,6 +78,7 @@ impl Service {
         let task = tokio::spawn(async move {
             while let Ok((stream, client)) = listener.accept().await {
                 let info = ConnInfo {
+                    certificate: None,
                     service: "service-0".into(),
                     sid: "sid".into(),
                     client: client.into(),
@@ -171,7 +172,7 @@ pub(in crate::handler) fn tls_client(name: &str) -> TlsClient {
 pub(in crate::handler) async fn speak_tls(client: TcpStream, target: TcpStream, name: &str) {
     let (server, connector) = (tls_server(), tls_client(name));
     let serving = async {
-        let mut stream: Stream = server.accept(Buffered::new(target)).await.unwrap();
+        let (mut stream, _): (Stream, _) = server.accept(Buffered::new(target)).await.unwrap();
         let mut question = [0; 8];
         stream.read_exact(&mut question).await.unwrap();
         assert_eq!(&question, b"question");

@@ -376,6 +376,7 @@ async fn an_http_proxy_judges_the_target_and_then_each_datagram() {
 
     let blocked: SocketAddr = "127.0.0.9:9".parse().unwrap();
     let info = drawspan_modules::ConnInfo {
+        certificate: None,
         service: "s".into(),
         sid: "".into(),
         client: blocked.into(),
@@ -390,6 +391,7 @@ async fn an_http_proxy_judges_the_target_and_then_each_datagram() {
 async fn what_carries_no_datagrams_says_so() {
     let mirror = Mirror::start().await;
     let info = |client: SocketAddr| drawspan_modules::ConnInfo {
+        certificate: None,
         service: "s".into(),
         sid: "".into(),
         client: client.into(),

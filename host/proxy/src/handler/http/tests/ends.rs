@@ -151,7 +151,13 @@ async fn draining_lets_what_has_begun_end() {
 async fn a_connection_costs_little_while_it_waits() {
     let ((_client, near), parts) = (pair().await, HandlerParts::default());
     let address = near.peer_addr().unwrap();
-    let info = ConnInfo { service: "test".into(), sid: "sid".into(), client: address.into(), local: address.into() };
+    let info = ConnInfo {
+        certificate: None,
+        service: "test".into(),
+        sid: "sid".into(),
+        client: address.into(),
+        local: address.into(),
+    };
     let handler = Http::new(parts, Settings::default());
     let future = handler.handle(Conn::new(near, info), CancellationToken::new());
     assert!(size_of_val(&future) < 4096, "{} bytes", size_of_val(&future));

@@ -52,6 +52,7 @@ impl Proxy {
             loop {
                 let (stream, client) = listener.accept().await.unwrap();
                 let info = ConnInfo {
+                    certificate: None,
                     service: "test".into(),
                     sid: "sid".into(),
                     client: client.into(),

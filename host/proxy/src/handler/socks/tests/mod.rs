@@ -41,6 +41,7 @@ impl Proxy {
         let task = tokio::spawn(async move {
             while let Ok((stream, client)) = listener.accept().await {
                 let info = ConnInfo {
+                    certificate: None,
                     service: "service-0".into(),
                     sid: "sid".into(),
                     client: client.into(),
