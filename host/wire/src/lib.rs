@@ -8,6 +8,7 @@ pub mod gost_target;
 pub mod http1;
 pub mod proxy_protocol;
 pub mod relay;
+pub mod smux;
 pub mod sniff;
 pub mod socks;
 pub mod tls;
