@@ -18,6 +18,7 @@ mod limit;
 mod load;
 mod log;
 mod metrics;
+mod mux;
 mod network;
 mod node;
 mod observer;
@@ -48,6 +49,7 @@ pub use limit::{ConnLimit, ConnLimiter, LimitKey, Limiter, LimiterKind, RateLimi
 pub use load::{Format, load, load_plugin, render};
 pub use log::{Log, LogFormat, LogLevel, LogOutput};
 pub use metrics::Metrics;
+pub use mux::Mux;
 pub use network::{Egress, Interface, InterfaceSource, ProxyVersion};
 pub use node::{
     BodyRewrite, Connector, ConnectorKind, Dialer, HttpConnector, MediaTypes, Node, NodeAddr, NodeFilter, NodeHttp,

@@ -128,6 +128,7 @@ pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Service> {
     };
     if service.metadata.ignore_chain {
         service.handler.chains = None;
+        service.listener.chains = None;
     }
     check(&service, cx);
     Some(service)
@@ -136,7 +137,7 @@ pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Service> {
 /// Reports a listener and a handler that can't work together. GOST: runs, and answers nothing that makes sense.
 fn check(service: &Service, cx: &mut Context) {
     let forwards = matches!(service.handler.kind, HandlerKind::Forward(_));
-    if matches!(service.listener.kind, ListenerKind::Udp(_)) && !forwards {
+    if service.listener.kind.is_udp() && !forwards {
         let message =
             format!("service `{}`: a udp listener goes with a tcp, udp or forward handler", service.name.value);
         cx.push(crate::Diagnostic::error(&service.addr.place, message));

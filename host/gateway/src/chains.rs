@@ -9,7 +9,7 @@ use drawspan_config::{
 };
 use drawspan_modules::{Authenticator, UserTable};
 use drawspan_proxy::connector::{self, Connector};
-use drawspan_proxy::dialer::{Dialer as ProxyDialer, Layered};
+use drawspan_proxy::dialer::{self, Dialer as ProxyDialer, Layered};
 use drawspan_proxy::direct::{Interface, Source};
 use drawspan_proxy::router::{
     self, BodyRewrite, Chain, FailFilter, Hop, Node, NodeHop, NodeHttp, PluginHop, Rewrite, Route, Rule, Selector,
@@ -21,7 +21,7 @@ use drawspan_wit::{Module, boxed};
 
 use crate::modules::Modules;
 use crate::plugins::Plugins;
-use crate::tls;
+use crate::{mux, tls};
 
 /// The config's named chains and hops.
 pub(crate) struct Chains {
@@ -264,10 +264,13 @@ fn proxy_connector(from: &drawspan_config::Connector, place: &Place) -> Result<C
                 tls,
                 udp_relay: socks.udp_relay,
                 udp_timeout: socks.udp_timeout,
+                mux: mux::config(socks.mux),
                 timeout,
             })
         }
-        ConnectorKind::Relay { no_delay } => Connector::Relay(connector::Relay { auth, no_delay: *no_delay, timeout }),
+        ConnectorKind::Relay { no_delay, mux } => {
+            Connector::Relay(connector::Relay { auth, no_delay: *no_delay, mux: mux::config(*mux), timeout })
+        }
         ConnectorKind::Sni { host } => Connector::Sni(connector::Sni { host: host.clone() }),
         ConnectorKind::Forward => Connector::Forward,
         ConnectorKind::Direct { reject } => Connector::Direct { reject: *reject },
@@ -275,26 +278,31 @@ fn proxy_connector(from: &drawspan_config::Connector, place: &Place) -> Result<C
 }
 
 fn proxy_dialer(from: &Dialer, addr: &router::NodeAddr, place: &Place) -> Result<ProxyDialer, Diagnostic> {
-    match from {
+    Ok(match from {
         // A direct dialer goes with a direct connector, which has no use for it.
-        Dialer::Tcp | Dialer::Unix | Dialer::Direct => Ok(ProxyDialer::Tcp),
-        Dialer::Udp => Ok(ProxyDialer::Udp),
-        Dialer::Tls { tls, handshake_timeout } => Ok(ProxyDialer::Layered(Layered {
+        Dialer::Tcp | Dialer::Unix | Dialer::Direct => ProxyDialer::Tcp,
+        Dialer::Udp => ProxyDialer::Udp,
+        Dialer::Tls { .. } | Dialer::Ws(_) | Dialer::Wss(..) => ProxyDialer::Layered(layered(from, addr, place)?),
+        Dialer::Mux(over, config) => {
+            ProxyDialer::Mux(dialer::Mux::new(layered(over, addr, place)?, mux::config(*config)))
+        }
+    })
+}
+
+/// The handshakes of a dialer; none if it has none.
+fn layered(from: &Dialer, addr: &router::NodeAddr, place: &Place) -> Result<Layered, Diagnostic> {
+    Ok(match from {
+        Dialer::Tls { tls, handshake_timeout } => {
+            Layered { tls: Some(client(tls, place)?), ws: None, handshake_timeout: *handshake_timeout }
+        }
+        Dialer::Ws(ws) => Layered { tls: None, ws: Some(websocket(ws, addr)), handshake_timeout: ws.handshake_timeout },
+        Dialer::Wss(ws, tls) => Layered {
             tls: Some(client(tls, place)?),
-            ws: None,
-            handshake_timeout: *handshake_timeout,
-        })),
-        Dialer::Ws(ws) => Ok(ProxyDialer::Layered(Layered {
-            tls: None,
             ws: Some(websocket(ws, addr)),
             handshake_timeout: ws.handshake_timeout,
-        })),
-        Dialer::Wss(ws, tls) => Ok(ProxyDialer::Layered(Layered {
-            tls: Some(client(tls, place)?),
-            ws: Some(websocket(ws, addr)),
-            handshake_timeout: ws.handshake_timeout,
-        })),
-    }
+        },
+        Dialer::Tcp | Dialer::Udp | Dialer::Unix | Dialer::Direct | Dialer::Mux(..) => Layered::default(),
+    })
 }
 
 fn websocket(ws: &WsDialer, addr: &router::NodeAddr) -> WsClient {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use drawspan_config::{Config, Diagnostic, ListenAddr, ListenerKind, TcpKeepalive};
 use drawspan_plugin_client::Metrics;
-use drawspan_proxy::listener::{Listener, TcpListener, UdpListener, UdpSettings, UnixListener};
+use drawspan_proxy::Router;
+use drawspan_proxy::listener::{Listener, RemoteListener, TcpListener, UdpListener, UdpSettings, UnixListener};
+use drawspan_wire::http1::HostPort;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -80,8 +82,8 @@ impl Gateway {
         let sids = Arc::new(Sids::new());
         let mut services = Vec::with_capacity(self.services.len());
         for Ready { made, addr, listener } in self.services {
-            let bound = bind(&addr, &listener).await;
-            let Made { service, reporter, client_reporter } = made;
+            let Made { service, reporter, client_reporter, remote } = made;
+            let bound = bind(&addr, &listener, remote, &service.name).await;
             let listener = bound.map_err(|source| BindError { service: Arc::clone(&service.name), source })?;
             let (service, sids) = (Arc::new(service), Arc::clone(&sids));
             services.push(Serving { listener, service, sids, reporter, client_reporter });
@@ -90,30 +92,41 @@ impl Gateway {
     }
 }
 
-/// Listens as a service's listener says.
+/// Listens as a service's listener says; by way of `remote`, if it listens elsewhere, which is asked for later.
 async fn bind(
     addr: &ListenAddr,
     of: &drawspan_config::Listener,
+    remote: Option<Router>,
+    service: &Arc<str>,
 ) -> Result<Listener, drawspan_proxy::listener::BindError> {
-    match (addr, &of.kind) {
-        (ListenAddr::Unix(path), kind) => {
-            let mode = if let ListenerKind::Unix(unix) = kind { unix.mode } else { None };
+    let udp =
+        if let ListenerKind::Udp(udp) | ListenerKind::Rudp(udp) = &of.kind { Some(udp_settings(udp)) } else { None };
+    match (addr, remote, udp) {
+        (ListenAddr::Inet { host, port }, Some(router), udp) => {
+            let address = HostPort { host: host.clone(), port: *port };
+            let bound = tokio::sync::Mutex::default();
+            let remote = RemoteListener { router, service: Arc::clone(service), address, udp, bound };
+            Ok(Listener::Remote(Box::new(remote)))
+        }
+        (ListenAddr::Unix(path), ..) => {
+            let mode = if let ListenerKind::Unix(unix) = &of.kind { unix.mode } else { None };
             UnixListener::bind(path, mode).await.map(Listener::Unix)
         }
-        (addr, ListenerKind::Udp(udp)) => {
-            let settings = UdpSettings {
-                keepalive: udp.keepalive,
-                ttl: udp.ttl,
-                read_queue: udp.read_queue as usize,
-                backlog: udp.backlog as usize,
-            };
-            UdpListener::bind(&addr.to_string(), settings).await.map(Listener::Udp)
-        }
-        (addr, _) => {
+        (addr, None, Some(settings)) => UdpListener::bind(&addr.to_string(), settings).await.map(Listener::Udp),
+        (addr, None, None) => {
             let TcpKeepalive { idle, interval, count } = of.keepalive;
             let bound = TcpListener::bind(&addr.to_string()).await;
             bound.map(|tcp| Listener::Tcp(tcp.with_keepalive(idle, interval, count)))
         }
+    }
+}
+
+fn udp_settings(udp: &drawspan_config::UdpListener) -> UdpSettings {
+    UdpSettings {
+        keepalive: udp.keepalive,
+        ttl: udp.ttl,
+        read_queue: udp.read_queue as usize,
+        backlog: udp.backlog as usize,
     }
 }
 

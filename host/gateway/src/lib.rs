@@ -8,6 +8,7 @@ mod chains;
 mod gateway;
 mod grants;
 mod modules;
+mod mux;
 mod plugins;
 mod recorders;
 mod resolvers;

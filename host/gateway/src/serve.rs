@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drawspan_modules::{ConnInfo, ServiceState};
-use drawspan_proxy::handler::HandlerError;
-use drawspan_proxy::listener::{AcceptError, Accepted, Listener};
+use drawspan_modules::ServiceState;
+use drawspan_proxy::listener::{AcceptError, Listener};
 use drawspan_proxy::{ClientReporter, Service, ServiceReporter};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +42,7 @@ pub(crate) async fn serve(serving: Serving, drain: CancellationToken, connection
     };
     tell(ServiceState::Running);
     let (name, network) = (Arc::clone(&service.name), listener.network());
-    tracing::info!(kind = "service", service = %name, "listening on {}/{network}", listener.local_addr());
+    tracing::info!(kind = "service", service = %name, "listening on {}/{network}", listener.address());
     tell(ServiceState::Ready);
     let mut pause = FIRST_PAUSE;
     loop {
@@ -57,7 +56,8 @@ pub(crate) async fn serve(serving: Serving, drain: CancellationToken, connection
                     tell(ServiceState::Ready);
                 }
                 pause = FIRST_PAUSE;
-                connections.spawn(handle(Arc::clone(&service), accepted, network, sids.next(), drain.clone()));
+                let (service, sids, drain) = (Arc::clone(&service), Arc::clone(&sids), drain.clone());
+                connections.spawn(async move { service.serve(accepted, network, &|| sids.next(), drain).await });
             }
             Err(AcceptError::Temporary(error)) => {
                 tracing::error!(kind = "service", service = %name, %error, "can't accept; trying again in {pause:?}");
@@ -75,23 +75,5 @@ pub(crate) async fn serve(serving: Serving, drain: CancellationToken, connection
                 return tell(ServiceState::Closed);
             }
         }
-    }
-}
-
-async fn handle(
-    service: Arc<Service>,
-    accepted: Accepted,
-    network: &'static str,
-    sid: Arc<str>,
-    drain: CancellationToken,
-) {
-    let Err((info, error)) = service.serve(accepted, network, sid, drain).await else { return };
-    let ConnInfo { service, sid, client, .. } = info;
-    match error {
-        HandlerError::Dial(_) | HandlerError::Upstream { .. } | HandlerError::UpstreamTimedOut { .. } => {
-            tracing::warn!(kind = "handler", %service, %sid, %client, "{error}");
-        }
-        // The client's doing, and its loss.
-        _ => tracing::debug!(kind = "handler", %service, %sid, %client, "{error}"),
     }
 }

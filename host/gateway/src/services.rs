@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::chains::{Chains, direct, node_hop, proxy_version};
 use crate::modules::{Modules, unimplemented};
-use crate::tls;
+use crate::{mux, tls};
 
 /// What services are made of.
 pub(crate) struct Objects {
@@ -34,6 +34,8 @@ pub(crate) struct Made {
     pub(crate) service: drawspan_proxy::Service,
     pub(crate) reporter: Option<ServiceReporter>,
     pub(crate) client_reporter: Option<ClientReporter>,
+    /// The way to where its connections are accepted, if that is elsewhere.
+    pub(crate) remote: Option<Router>,
 }
 
 impl Objects {
@@ -88,10 +90,19 @@ impl Objects {
             client_recorder: self.recorder(of, Record::ClientAddress),
             counters: reporter.as_ref().and_then(|reporter| reporter.counters.clone()),
             layer,
+            mux: of.listener.mux.map(mux::config),
             handshake_timeout,
             handler: self.handler(of, clients)?,
         };
-        Ok(Made { service, reporter, client_reporter })
+        let remote = match of.listener.kind {
+            ListenerKind::Rtcp | ListenerKind::Rudp(_) => Some(Router {
+                route: self.chains.route(of.listener.chains.as_ref()),
+                retries: 0,
+                ..self.parts(of).router
+            }),
+            _ => None,
+        };
+        Ok(Made { service, reporter, client_reporter, remote })
     }
 
     fn handler(&self, of: &Service, clients: Option<Arc<ClientCounters>>) -> Result<handler::Handler, Diagnostic> {
@@ -108,7 +119,12 @@ impl Objects {
                 read_timeout,
             ))),
             HandlerKind::Relay(relay) => {
-                let settings = RelaySettings { bind: relay.bind, read_timeout, idle_timeout: of.handler.idle_timeout };
+                let settings = RelaySettings {
+                    bind: relay.bind,
+                    mux: mux::config(relay.mux),
+                    read_timeout,
+                    idle_timeout: of.handler.idle_timeout,
+                };
                 let hop = of.forwarder.as_ref().map(|_| self.targets(of)).transpose()?;
                 handler::Handler::Relay(Relay::new(parts, hop, settings))
             }
@@ -217,7 +233,7 @@ impl Objects {
 }
 
 fn is_udp(of: &Service) -> bool {
-    matches!(of.listener.kind, ListenerKind::Udp(_))
+    of.listener.kind.is_udp()
 }
 
 /// Refuses a target that the service can't have. GOST: overlooks its network, or writes datagrams into a stream.
@@ -280,6 +296,8 @@ fn socks5_handler(of: &Service, socks: &Socks5Handler, parts: HandlerParts) -> R
         udp: socks.udp,
         bind: socks.bind,
         public_addr: socks.public_addr.clone(),
+        mux: mux::config(socks.mux),
+        compatible: socks.compatible,
         read_timeout: of.handler.read_timeout,
     };
     Ok(Socks5::new(parts, settings))

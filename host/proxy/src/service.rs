@@ -1,5 +1,7 @@
 //! [`Service`]: what happens to every accepted connection before its handler sees it (GOST reference, dataplane 2).
 
+mod streams;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -39,6 +41,8 @@ pub struct Service {
     pub counters: Option<Arc<Counters>>,
     /// Spoken with clients before the handler's protocol.
     pub layer: Layer,
+    /// A connection carries many, each of which is one for the handler.
+    pub mux: Option<drawspan_smux::Config>,
     /// For what `layer` speaks first.
     pub handshake_timeout: Duration,
     /// Speaks with clients.
@@ -80,20 +84,18 @@ impl Drop for Counted<'_> {
 }
 
 impl Service {
-    /// Serves one connection until it ends; see [`Handler::handle`] for `drain` and dropping the future. Nothing here
-    /// happens in the accept loop, so that a slow plugin keeps nobody else waiting.
-    ///
-    /// # Errors
-    /// If something failed, with what is known of the connection by then. Refusals are not errors.
+    /// Serves one connection until it ends, with all that it carries; see [`Handler::handle`] for `drain` and dropping the
+    /// future. Nothing here happens in the accept loop, so that a slow plugin keeps nobody else waiting. What fails is
+    /// logged; refusals are no failures. `sids` gives each connection's id.
     pub async fn serve(
-        &self,
+        self: &Arc<Self>,
         accepted: Accepted,
         network: &'static str,
-        sid: Arc<str>,
+        sids: &(impl Fn() -> Arc<str> + Sync),
         drain: CancellationToken,
-    ) -> Result<(), (ConnInfo, HandlerError)> {
+    ) {
         let Accepted { transport, client, local } = accepted;
-        let info = ConnInfo { certificate: None, service: Arc::clone(&self.name), sid, client, local };
+        let info = ConnInfo { certificate: None, service: Arc::clone(&self.name), sid: sids(), client, local };
         let counted = self.counters.as_deref().map(|counters| {
             counters.total_conns.fetch_add(1, Relaxed);
             counters.current_conns.fetch_add(1, Relaxed);
@@ -103,10 +105,13 @@ impl Service {
             // Boxed: what it needs must not be carried along by the connection that comes of it.
             Transport::Stream(stream) => {
                 match Box::pin(self.admit_stream(Buffered::new(stream), info.clone(), network)).await {
-                    Ok(Some((conn, _permit))) => {
-                        let info = conn.info.clone();
-                        self.handler.handle(conn, drain).await.map_err(|error| (info, error))
-                    }
+                    Ok(Some((conn, _permit))) => match &self.mux {
+                        Some(config) => Box::pin(self.serve_streams(conn, *config, network, sids, drain)).await,
+                        None => {
+                            let info = conn.info.clone();
+                            self.handler.handle(conn, drain).await.map_err(|error| (info, error))
+                        }
+                    },
                     Ok(None) => Ok(()),
                     Err(error) => Err((info, error)),
                 }
@@ -119,10 +124,12 @@ impl Service {
                 None => Ok(()),
             },
         };
-        if let (Err(_), Some(Counted(counters))) = (&outcome, &counted) {
-            counters.total_errs.fetch_add(1, Relaxed);
+        if let Err((info, error)) = outcome {
+            if let Some(Counted(counters)) = &counted {
+                counters.total_errs.fetch_add(1, Relaxed);
+            }
+            failed(&info, &error);
         }
-        outcome
     }
 
     /// A client's datagrams as the handler gets them, and what counts them; `None` if it is refused.
@@ -140,7 +147,7 @@ impl Service {
         Some((Conn { stream: session, info: info.clone(), limits, counters: self.counters.clone() }, permit))
     }
 
-    /// The connection as the handler gets it, and what counts it; `None` if it is refused, which it isn't told.
+    /// The connection within its layers, and what counts it; `None` if it is refused, which it isn't told.
     async fn admit_stream(
         &self,
         mut conn: Buffered,
@@ -156,7 +163,7 @@ impl Service {
         let Some(permit) = self.admit(&info, network).await else { return Ok(None) };
         let mut counters = self.counters.clone();
         // Bytes of a layer count as they come, as in GOST.
-        if !matches!(self.layer, Layer::Plain)
+        if (!matches!(self.layer, Layer::Plain) || self.mux.is_some())
             && let Some(counters) = counters.take()
         {
             conn = counting(conn, counters);
@@ -164,8 +171,12 @@ impl Service {
         let shaken = timeout(self.handshake_timeout, self.layer.accept(conn)).await;
         let (stream, certificate) = shaken.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
         info.certificate = certificate.map(Arc::new);
-        let Some(limits) = self.enter(&info, network).await else { return Ok(None) };
-        Ok(Some((Conn { stream, info, limits, counters }, permit)))
+        // What a connection carries enters by itself.
+        let limits = match self.mux {
+            Some(_) => Some(Vec::new()),
+            None => self.enter(&info, network).await,
+        };
+        Ok(limits.map(|limits| (Conn { stream, info, limits, counters }, permit)))
     }
 
     /// Lets the client in, and counts it as long as what this returns lives; `None` if it is refused.
@@ -201,6 +212,18 @@ impl Service {
             Some(shaper) => Some(shaper.of_connection(info, network).await),
             None => Some(Vec::new()),
         }
+    }
+}
+
+/// Logs how a connection ended.
+fn failed(info: &ConnInfo, error: &HandlerError) {
+    let ConnInfo { service, sid, client, .. } = info;
+    match error {
+        HandlerError::Dial(_) | HandlerError::Upstream { .. } | HandlerError::UpstreamTimedOut { .. } => {
+            tracing::warn!(kind = "handler", %service, %sid, %client, "{error}");
+        }
+        // The client's doing, and its loss.
+        _ => tracing::debug!(kind = "handler", %service, %sid, %client, "{error}"),
     }
 }
 
@@ -249,6 +272,7 @@ mod tests {
             client_recorder: None,
             counters,
             layer,
+            mux: None,
             handshake_timeout: Duration::from_secs(15),
             handler: Handler::Http(http::Http::new(HandlerParts::default(), http::Settings::default())),
         }
@@ -256,13 +280,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_costs_little_while_it_waits() {
-        let service = service(None, Layer::Plain);
+        let service = Arc::new(service(None, Layer::Plain));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let local = listener.local_addr().unwrap();
         let stream = TcpStream::connect(local).await.unwrap();
         let accepted =
             Accepted { transport: Transport::Stream(stream.into()), client: local.into(), local: local.into() };
-        let future = service.serve(accepted, "tcp", "".into(), CancellationToken::new());
+        let future = service.serve(accepted, "tcp", &|| "".into(), CancellationToken::new());
         assert!(size_of_val(&future) < 6 * 1024, "{} bytes", size_of_val(&future));
     }
 
@@ -276,7 +300,7 @@ mod tests {
         };
         let certificate = Certificate::Generated(generated);
         let settings = ServerSettings { certificate, client_ca: None, options: Options::default() };
-        let service = service(Some(Arc::clone(&counters)), Layer::Tls(TlsServer::new(&settings).unwrap()));
+        let service = Arc::new(service(Some(Arc::clone(&counters)), Layer::Tls(TlsServer::new(&settings).unwrap())));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let local = listener.local_addr().unwrap();
         let client = async {
@@ -291,7 +315,7 @@ mod tests {
             let (stream, peer) = listener.accept().await.unwrap();
             let transport = Transport::Stream(stream.into());
             let accepted = Accepted { transport, client: peer.into(), local: local.into() };
-            service.serve(accepted, "tcp", "".into(), CancellationToken::new()).await.unwrap();
+            service.serve(accepted, "tcp", &|| "".into(), CancellationToken::new()).await;
         };
         tokio::join!(client, serving);
         let (input, output) = (counters.input.load(Relaxed), counters.output.load(Relaxed));

@@ -45,7 +45,9 @@ pub(super) fn add(text: &str, has_chain: bool, root: &mut Root) {
             argument.set(&mut service, &[section, "type"], scheme.clone(), text_node(kind.clone(), scheme.clone()));
         }
         if has_chain {
-            argument.set(&mut service, &["handler", "chain"], scheme.clone(), text_node(CHAIN.into(), scheme));
+            // What is accepted at the far end of the chain has come its way already.
+            let section = if matches!(listener.as_str(), "rtcp" | "rudp") { "listener" } else { "handler" };
+            argument.set(&mut service, &[section, "chain"], scheme.clone(), text_node(CHAIN.into(), scheme));
         }
         let own: &[String] = match (addrs.len(), targets.len()) {
             (1, _) | (_, 1) => &targets,

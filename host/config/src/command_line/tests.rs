@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use crate::{
     AdmissionKind, ChainHop, CommandLine, Config, ConnectorKind, Diagnostic, Dialer, Family, Forwarder, ForwarderHop,
-    HandlerKind, HopKind, HopNodes, HostsKind, Input, LimitKey, LimiterKind, ListenAddr, ListenerKind, NodeAddr,
-    ResolverKind, Selector, Strategy, load,
+    HandlerKind, HopKind, HopNodes, HostsKind, Input, LimitKey, LimiterKind, ListenAddr, ListenerKind, Mux, NodeAddr,
+    ResolverKind, Selector, Service, Strategy, load,
 };
 
 fn flags(listen: &[&str], forward: &[&str]) -> Input {
@@ -54,10 +54,10 @@ fn a_relay_behind_and_before_tls() {
     let ChainHop::Inline(hop) = &config.chains[0].hops[0] else { panic!() };
     let HopKind::Nodes(HopNodes { nodes, .. }) = &hop.kind else { panic!() };
     let connector = &nodes[0].connector;
-    assert!(matches!(connector.kind, ConnectorKind::Relay { no_delay: true }), "{connector:?}");
+    let ConnectorKind::Relay { no_delay: true, mux } = connector.kind else { panic!("{connector:?}") };
+    assert_eq!(mux, Mux::V1);
     assert_eq!((connector.timeout, connector.auth.is_some()), (Some(Duration::from_secs(3)), true));
     assert!(matches!(nodes[0].dialer, Dialer::Tls { .. }));
-    assert_eq!(messages("relay://:80?mux.version=2"), ["services[0].handler.metadata.mux.version is not implemented"]);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn what_is_refused() {
     for (url, expected) in [
         ("sock5://:1080", &["services[0].handler.type: unknown handler type `sock5`"][..]),
         ("tunnel+tls://:1080", &["services[0].handler.type: handler type `tunnel` is not implemented"]),
-        ("mwss://:1080", &["services[0].listener.type: listener type `mwss` is not implemented"]),
+        ("kcp://:1080", &["services[0].listener.type: listener type `kcp` is not implemented"]),
         ("http+a+b://:1080", &["services[0].listener.type: unknown listener type `a+b`"]),
         ("http://8080", &["services[0].addr: not an address to listen on"]),
         ("tcp://:80", &["services[0]: the handler needs a `forwarder`"]),
@@ -267,5 +267,54 @@ fn no_form_of_argument_shows_a_password() {
         for diagnostic in diagnostics {
             assert!(!diagnostic.to_string().contains("hunter2"), "{diagnostic}");
         }
+    }
+}
+
+#[test]
+fn what_is_accepted_at_the_far_end_of_a_chain() {
+    for (scheme, is_udp) in [("rtcp", false), ("rudp", true)] {
+        let url = format!("{scheme}://:2222/192.168.0.1:22");
+        let input = flags(&[&url], &["relay+mtls://proxy.example:8443?mux.version=2"]);
+        let config = load(&[input], false).unwrap().config;
+        let Service { listener, handler, .. } = &config.services[0];
+        assert_eq!(listener.kind.is_udp(), is_udp);
+        assert!(matches!(listener.kind, ListenerKind::Rtcp | ListenerKind::Rudp(_)));
+        assert!(matches!(handler.kind, HandlerKind::Forward(_)));
+        assert_eq!(listener.chains.as_ref().unwrap().chains[0].as_str(), "chain-0");
+        assert!(handler.chains.is_none());
+        let ChainHop::Inline(hop) = &config.chains[0].hops[0] else { panic!() };
+        let HopKind::Nodes(HopNodes { nodes, .. }) = &hop.kind else { panic!() };
+        let Dialer::Mux(over, mux) = &nodes[0].dialer else { panic!("{:?}", nodes[0].dialer) };
+        assert!(matches!(**over, Dialer::Tls { .. }));
+        assert_eq!(*mux, Mux { version: 2, ..Mux::V1 });
+    }
+}
+
+#[test]
+fn connections_that_carry_many() {
+    for (scheme, version, has_tls) in [("mtcp", 2, false), ("mtls", 1, true), ("mws", 1, false), ("mwss", 1, true)] {
+        let config = listen(&[&format!("relay+{scheme}://:80")]).unwrap();
+        let listener = &config.services[0].listener;
+        assert_eq!((listener.mux.unwrap().version, listener.tls.is_some()), (version, has_tls), "{scheme}");
+    }
+    let url = "relay+mtcp://:80?mux.version=1&mux.keepaliveInterval=1s&mux.keepaliveTimeout=2s&mux.maxFrameSize=1000\
+               &mux.maxReceiveBuffer=70000&mux.maxStreamBuffer=60000&mux.type=smux";
+    let config = listen(&[url]).unwrap();
+    let keepalive = Some((Duration::from_secs(1), Duration::from_secs(2)));
+    let mux = Mux { version: 1, keepalive, max_frame: 1000, receive_buffer: 70_000, stream_buffer: 60_000 };
+    assert_eq!(config.services[0].listener.mux, Some(mux));
+    let HandlerKind::Relay(relay) = &config.services[0].handler.kind else { panic!() };
+    assert_eq!(relay.mux, mux);
+    let config = listen(&["tcp+mtls://:80/:81?mux.keepaliveDisabled=true&mux.keepaliveInterval=60s"]).unwrap();
+    assert_eq!(config.services[0].listener.mux.unwrap().keepalive, None);
+    for (url, expected) in [
+        ("tcp+mtls://:80/:81?mux.version=3", "mux.version: expected a whole number from 1 to 2"),
+        ("tcp+mtls://:80/:81?mux.type=yamux", "mux.type: unknown kind of mux `yamux`"),
+        ("tcp+mtls://:80/:81?mux.keepaliveInterval=31s", "`mux.keepaliveTimeout` must not be below"),
+        ("tcp+mtls://:80/:81?mux.maxStreamBuffer=4194305", "`mux.maxStreamBuffer` must not be above"),
+        ("tcp+mtls://:80/:81?mux.maxStreamWindow=1", "mux.maxStreamWindow is not implemented"),
+    ] {
+        let found = messages(url);
+        assert!(found.len() == 1 && found[0].contains(expected), "{url}: {found:?}");
     }
 }

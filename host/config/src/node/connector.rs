@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::auther::{self, Credentials};
 use crate::decode::{Context, Item, Object, Unknown};
+use crate::mux::{self, Mux};
 use crate::tls::{self, ClientTls};
 use crate::{At, Secret, header};
 
@@ -36,6 +37,8 @@ pub enum ConnectorKind {
     Relay {
         /// Wait for the proxy's answer before anything is sent to the target (`nodelay`).
         no_delay: bool,
+        /// How connections that it accepts for this machine share one.
+        mux: Mux,
     },
     /// None: the node leads to the target by itself (`tcp`, `unix`, `forward`).
     Forward,
@@ -67,6 +70,8 @@ pub struct Socks5Connector {
     pub udp_relay: bool,
     /// How long UDP may be silent (`udp.timeout`); none: for ever.
     pub udp_timeout: Option<Duration>,
+    /// How connections that it accepts for this machine share one.
+    pub mux: Mux,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -139,12 +144,13 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
         }
         Type::Socks4 => Some(ConnectorKind::Socks4 { disable_4a: metadata.flag("disable4a", cx) }),
         Type::Socks5 => {
-            others = &MUX;
+            others = &mux::NOT_IMPLEMENTED;
             socks5(tls_item.as_ref(), host, &mut metadata, cx).map(|socks5| ConnectorKind::Socks5(Box::new(socks5)))
         }
         Type::Relay => {
-            others = &MUX;
-            Some(ConnectorKind::Relay { no_delay: metadata.flag("nodelay", cx) })
+            others = &mux::NOT_IMPLEMENTED;
+            let no_delay = metadata.flag("nodelay", cx);
+            Some(ConnectorKind::Relay { no_delay, mux: mux::decode(&mut metadata, Mux::V1, cx) })
         }
         Type::Forward => Some(ConnectorKind::Forward),
         Type::Sni => Some(ConnectorKind::Sni { host: metadata.text("host", cx) }),
@@ -158,18 +164,6 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
     object.finish(&[], Unknown::Warn, cx);
     Some(Connector { kind: kind?, auth, timeout })
 }
-
-/// Metadata for GOST's multiplexed BIND.
-const MUX: [&str; 8] = [
-    "mux.version",
-    "mux.keepaliveDisabled",
-    "mux.keepaliveInterval",
-    "mux.keepaliveTimeout",
-    "mux.maxFrameSize",
-    "mux.maxReceiveBuffer",
-    "mux.maxStreamBuffer",
-    "mux.type",
-];
 
 fn socks5(
     tls_item: Option<&Item<'_>>,
@@ -185,6 +179,7 @@ fn socks5(
         tls: if no_tls { None } else { Some(tls?) },
         udp_relay: relay.and_then(|item| item.choice("relay", &RELAYS, cx)).unwrap_or(false),
         udp_timeout: metadata.seconds("udp.timeout", cx),
+        mux: mux::decode(metadata, Mux::V1, cx),
     })
 }
 

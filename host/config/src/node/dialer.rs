@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::decode::{Context, Item, Object, Unknown};
+use crate::mux::{self, Mux};
 use crate::tls::{self, ClientTls};
 use crate::{Secret, header};
 
@@ -24,6 +25,8 @@ pub enum Dialer {
     Ws(WsDialer),
     /// WebSocket over TLS.
     Wss(WsDialer, ClientTls),
+    /// Many connections in one of TCP, TLS or a websocket (`mtcp`, `mtls`, `mws`, `mwss`).
+    Mux(Box<Dialer>, Mux),
     /// A unix socket.
     Unix,
     /// None: goes with [`crate::ConnectorKind::Direct`].
@@ -52,27 +55,44 @@ enum Type {
     Tls,
     Ws,
     Wss,
+    Mtcp,
+    Mtls,
+    Mws,
+    Mwss,
     Unix,
     Direct,
 }
 
-const TYPES: [(&str, Type); 8] = [
+impl Type {
+    /// What connections are made by, and, if each carries many, how.
+    fn carrier(self) -> (Self, Option<Mux>) {
+        match self {
+            Self::Mtcp => (Self::Tcp, Some(Mux::V2)),
+            Self::Mtls => (Self::Tls, Some(Mux::V1)),
+            Self::Mws => (Self::Ws, Some(Mux::V1)),
+            Self::Mwss => (Self::Wss, Some(Mux::V1)),
+            other => (other, None),
+        }
+    }
+}
+
+const TYPES: [(&str, Type); 12] = [
     ("tcp", Type::Tcp),
     ("udp", Type::Udp),
     ("tls", Type::Tls),
     ("ws", Type::Ws),
     ("wss", Type::Wss),
+    ("mtcp", Type::Mtcp),
+    ("mtls", Type::Mtls),
+    ("mws", Type::Mws),
+    ("mwss", Type::Mwss),
     ("unix", Type::Unix),
     ("direct", Type::Direct),
     ("virtual", Type::Direct),
 ];
 
 /// Dialer types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 28] = [
-    "mtls",
-    "mtcp",
-    "mws",
-    "mwss",
+const OTHERS: [&str; 24] = [
     "h2",
     "h2c",
     "http2",
@@ -116,17 +136,25 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
         return Some(Dialer::Tcp);
     };
     let mut object = Object::new(item, cx)?;
-    let kind = object.kind("dialer", &TYPES, Type::Tcp, &OTHERS, cx)?;
+    let (kind, mux) = object.kind("dialer", &TYPES, Type::Tcp, &OTHERS, cx)?.carrier();
     object.without_effect(&["auth"], "has no effect on this dialer: the connector may have an `auth`", cx);
     let mut metadata = object.section("metadata", cx);
     let tls = match kind {
         Type::Tls | Type::Wss => tls::client(object.take("tls").as_ref(), host, cx),
         _ => {
-            object.without_effect(&["tls"], "has no effect on this dialer; `tls` and `wss` speak TLS", cx);
+            object.without_effect(
+                &["tls"],
+                "has no effect on this dialer; `tls`, `wss`, `mtls` and `mwss` speak TLS",
+                cx,
+            );
             None
         }
     };
-    let mut others: &[&'static str] = &[];
+    let mut others = Vec::new();
+    let mux = mux.map(|default| {
+        others.extend(mux::NOT_IMPLEMENTED);
+        mux::decode(&mut metadata, default, cx)
+    });
     let dialer = match kind {
         Type::Tcp => Some(Dialer::Tcp),
         Type::Udp => Some(Dialer::Udp),
@@ -137,14 +165,22 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
             tls.map(|tls| Dialer::Tls { tls, handshake_timeout })
         }
         Type::Ws | Type::Wss => {
-            others = &["enableCompression"];
+            others.push("enableCompression");
             let ws = ws(&mut metadata, cx);
             if kind == Type::Ws { Some(Dialer::Ws(ws)) } else { tls.map(|tls| Dialer::Wss(ws, tls)) }
         }
+        // Their carriers stand above.
+        Type::Mtcp | Type::Mtls | Type::Mws | Type::Mwss => None,
     };
-    metadata.finish(others, Unknown::Warn, cx);
+    if mux.is_some() && kind == Type::Tcp {
+        metadata.without_effect(&["handshakeTimeout"], "has no effect: there is no handshake", cx);
+    }
+    metadata.finish(&others, Unknown::Warn, cx);
     object.finish(&[], Unknown::Warn, cx);
-    dialer
+    match mux {
+        Some(mux) => dialer.map(|dialer| Dialer::Mux(Box::new(dialer), mux)),
+        None => dialer,
+    }
 }
 
 fn ws(metadata: &mut Object<'_>, cx: &mut Context) -> WsDialer {

@@ -11,6 +11,7 @@ use crate::At;
 use crate::auther::{self, Credentials};
 use crate::chain::{self, ChainGroup};
 use crate::decode::{Context, Kind, Object, Unknown};
+use crate::mux;
 
 /// What a service does with connections.
 #[derive(Clone, Debug)]
@@ -56,7 +57,8 @@ pub enum HandlerKind {
     Auto(Box<HttpHandler>, Box<Socks5Handler>),
     /// GOST's relay, to what clients name or to the service's forwarder.
     Relay(RelayHandler),
-    /// Forwards to the service's forwarder (`tcp`, `udp`, `unix`, `forward`; the listener says which network).
+    /// Forwards to the service's forwarder (`tcp`, `udp`, `unix`, `forward`, `rtcp`, `rudp`; the listener says which
+    /// network).
     Forward(ForwardHandler),
     /// Files by HTTP.
     File(FileHandler),
@@ -102,7 +104,7 @@ enum Type {
     Metrics,
 }
 
-const TYPES: [(&str, Type); 13] = [
+const TYPES: [(&str, Type); 15] = [
     ("auto", Type::Auto),
     ("http", Type::Http),
     ("socks4", Type::Socks4),
@@ -114,14 +116,16 @@ const TYPES: [(&str, Type); 13] = [
     ("udp", Type::Forward),
     ("forward", Type::Forward),
     ("unix", Type::Forward),
+    ("rtcp", Type::Forward),
+    ("rudp", Type::Forward),
     ("file", Type::File),
     ("metrics", Type::Metrics),
 ];
 
 /// Handler types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 19] = [
-    "http2", "http3", "tunnel", "rtcp", "rudp", "dns", "red", "redirect", "redu", "router", "tun", "tungo", "tap",
-    "ss", "ssu", "api", "sni", "serial", "sshd",
+const OTHERS: [&str; 17] = [
+    "http2", "http3", "tunnel", "dns", "red", "redirect", "redu", "router", "tun", "tungo", "tap", "ss", "ssu", "api",
+    "sni", "serial", "sshd",
 ];
 
 /// Whether `name` is a handler's.
@@ -187,7 +191,7 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Handl
             HandlerKind::Auto(Box::new(http), Box::new(socks5))
         }
         Type::Relay => {
-            others.extend(relay::NOT_IMPLEMENTED);
+            others.extend(mux::NOT_IMPLEMENTED);
             HandlerKind::Relay(relay::decode(&mut metadata, cx))
         }
         Type::Forward => HandlerKind::Forward(forwarder::handler(&mut metadata, cx)),

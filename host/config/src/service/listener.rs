@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::chain::{self, ChainGroup};
 use crate::decode::{Context, Item, Object, Unknown};
 use crate::header;
+use crate::mux::{self, Mux};
 use crate::node::url_path;
 use crate::tls::{self, ServerBlock, ServerTls};
 
@@ -14,6 +16,10 @@ pub struct Listener {
     pub kind: ListenerKind,
     /// How TLS is spoken; there exactly for [`ListenerKind::Tls`] and [`ListenerKind::Wss`].
     pub tls: Option<ServerTls>,
+    /// Connections carry many (`mtcp`, `mtls`, `mws`, `mwss`).
+    pub mux: Option<Mux>,
+    /// The way to where [`ListenerKind::Rtcp`] and [`ListenerKind::Rudp`] have connections accepted; none: this machine.
+    pub chains: Option<ChainGroup>,
     /// Of the TCP connections below.
     pub keepalive: TcpKeepalive,
     /// `tls` as it is written, until the default certificate is known.
@@ -35,6 +41,18 @@ pub enum ListenerKind {
     Wss(WsListener),
     /// A unix socket.
     Unix(UnixListener),
+    /// TCP at the far end of a chain.
+    Rtcp,
+    /// UDP at the far end of a chain.
+    Rudp(UdpListener),
+}
+
+impl ListenerKind {
+    /// Whether datagrams are accepted, and not connections.
+    #[must_use]
+    pub fn is_udp(&self) -> bool {
+        matches!(self, Self::Udp(_) | Self::Rudp(_))
+    }
 }
 
 /// TCP keepalive, always on as in Go.
@@ -88,23 +106,47 @@ enum Type {
     Tls,
     Ws,
     Wss,
+    Mtcp,
+    Mtls,
+    Mws,
+    Mwss,
     Unix,
+    Rtcp,
+    Rudp,
 }
 
-const TYPES: [(&str, Type); 6] = [
+impl Type {
+    /// What connections are accepted by, and, if each carries many, how.
+    fn carrier(self) -> (Self, Option<Mux>) {
+        match self {
+            Self::Mtcp => (Self::Tcp, Some(Mux::V2)),
+            Self::Mtls => (Self::Tls, Some(Mux::V1)),
+            Self::Mws => (Self::Ws, Some(Mux::V1)),
+            Self::Mwss => (Self::Wss, Some(Mux::V1)),
+            other => (other, None),
+        }
+    }
+}
+
+const TYPES: [(&str, Type); 12] = [
     ("tcp", Type::Tcp),
     ("udp", Type::Udp),
     ("tls", Type::Tls),
     ("ws", Type::Ws),
     ("wss", Type::Wss),
+    ("mtcp", Type::Mtcp),
+    ("mtls", Type::Mtls),
+    ("mws", Type::Mws),
+    ("mwss", Type::Mwss),
     ("unix", Type::Unix),
+    ("rtcp", Type::Rtcp),
+    ("rudp", Type::Rudp),
 ];
 
 /// Listener types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 34] = [
-    "rtcp", "rudp", "runix", "mtls", "mtcp", "mws", "mwss", "h2", "h2c", "http2", "http3", "wt", "quic", "grpc", "kcp",
-    "pht", "phts", "ssh", "sshd", "dns", "tun", "tungo", "tap", "red", "redirect", "redu", "serial", "icmp", "icmp6",
-    "ohttp", "otls", "ftcp", "stdio", "dtls",
+const OTHERS: [&str; 28] = [
+    "runix", "h2", "h2c", "http2", "http3", "wt", "quic", "grpc", "kcp", "pht", "phts", "ssh", "sshd", "dns", "tun",
+    "tungo", "tap", "red", "redirect", "redu", "serial", "icmp", "icmp6", "ohttp", "otls", "ftcp", "stdio", "dtls",
 ];
 
 /// Whether `name` is a listener's.
@@ -121,7 +163,7 @@ const SECONDS_15: Duration = Duration::from_secs(15);
 pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Listener> {
     let mut object = service.section("listener", cx);
     // Without a type nobody can say what the other keys mean.
-    let kind = object.kind("listener", &TYPES, Type::Tcp, &OTHERS, cx)?;
+    let (kind, mux) = object.kind("listener", &TYPES, Type::Tcp, &OTHERS, cx)?.carrier();
     let mut metadata = object.section("metadata", cx);
     let block = match kind {
         Type::Tls | Type::Wss => {
@@ -130,33 +172,58 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Liste
             Some(block.unwrap_or_default())
         }
         _ => {
-            object.without_effect(&["tls"], "has no effect on this listener; `tls` and `wss` speak TLS", cx);
+            object.without_effect(
+                &["tls"],
+                "has no effect on this listener; `tls`, `wss`, `mtls` and `mwss` speak TLS",
+                cx,
+            );
             None
         }
     };
-    let mut others: &[&'static str] = &[];
-    let keepalive = if kind == Type::Udp { KEEPALIVE } else { keepalive(&mut metadata, cx) };
+    let mut others = Vec::new();
+    let mux = mux.map(|default| {
+        others.extend(mux::NOT_IMPLEMENTED);
+        if let Type::Tcp | Type::Tls = kind {
+            metadata.without_effect(&["backlog"], "has no effect: what is needed is used", cx);
+        }
+        mux::decode(&mut metadata, default, cx)
+    });
+    let keepalive = match kind {
+        Type::Udp | Type::Rudp | Type::Rtcp => KEEPALIVE,
+        _ => keepalive(&mut metadata, cx),
+    };
+    let chains = if let Type::Rtcp | Type::Rudp = kind { chain::group(&mut object, cx) } else { None };
     let kind = match kind {
         Type::Tcp => {
-            others = &["mptcp", "reuseport"];
+            others.extend(["mptcp", "reuseport"]);
             ListenerKind::Tcp
         }
         Type::Udp => {
-            others = &["stateless"];
-            ListenerKind::Udp(udp(&mut metadata, cx))
+            others.push("stateless");
+            ListenerKind::Udp(udp(&mut metadata, UDP, cx))
         }
+        Type::Rtcp => ListenerKind::Rtcp,
+        Type::Rudp => ListenerKind::Rudp(udp(&mut metadata, RUDP, cx)),
         Type::Tls => ListenerKind::Tls,
         Type::Ws | Type::Wss => {
-            others = &["enableCompression"];
+            others.push("enableCompression");
             let ws = ws(&mut metadata, cx);
             if kind == Type::Ws { ListenerKind::Ws(ws) } else { ListenerKind::Wss(ws) }
         }
         Type::Unix => ListenerKind::Unix(UnixListener { mode: metadata.take("mode").and_then(|item| mode(&item, cx)) }),
+        // Their carriers stand above.
+        Type::Mtcp | Type::Mtls | Type::Mws | Type::Mwss => return None,
     };
-    metadata.finish(others, Unknown::Warn, cx);
-    object.without_effect(&["chain", "chainGroup"], "has no effect on this listener", cx);
+    metadata.finish(&others, Unknown::Warn, cx);
+    if !matches!(kind, ListenerKind::Rtcp | ListenerKind::Rudp(_)) {
+        object.without_effect(
+            &["chain", "chainGroup"],
+            "has no effect on this listener; `rtcp` and `rudp` have chains",
+            cx,
+        );
+    }
     object.finish(&NOT_IMPLEMENTED, Unknown::Warn, cx);
-    Some(Listener { kind, tls: None, keepalive, block })
+    Some(Listener { kind, tls: None, mux, chains, keepalive, block })
 }
 
 const KEEPALIVE: TcpKeepalive = TcpKeepalive { idle: SECONDS_15, interval: SECONDS_15, count: 9 };
@@ -171,13 +238,17 @@ fn keepalive(metadata: &mut Object<'_>, cx: &mut Context) -> TcpKeepalive {
     }
 }
 
-fn udp(metadata: &mut Object<'_>, cx: &mut Context) -> UdpListener {
+const UDP: UdpListener = UdpListener { keepalive: false, ttl: Duration::from_secs(5), read_queue: 128, backlog: 128 };
+/// GOST: a session at the far end of a chain lives on whatever `keepalive` says.
+const RUDP: UdpListener = UdpListener { keepalive: true, read_queue: 1024, ..UDP };
+
+fn udp(metadata: &mut Object<'_>, default: UdpListener, cx: &mut Context) -> UdpListener {
     metadata.without_effect(&["readBufferSize"], "has no effect: datagrams of any size pass", cx);
     UdpListener {
-        keepalive: metadata.flag("keepalive", cx),
-        ttl: metadata.seconds("ttl", cx).unwrap_or(Duration::from_secs(5)),
-        read_queue: metadata.integer("readQueueSize", 1..=65_536, cx).unwrap_or(128),
-        backlog: metadata.integer("backlog", 1..=65_536, cx).unwrap_or(128),
+        keepalive: metadata.flag("keepalive", cx) || default.keepalive,
+        ttl: metadata.seconds("ttl", cx).unwrap_or(default.ttl),
+        read_queue: metadata.integer("readQueueSize", 1..=65_536, cx).unwrap_or(default.read_queue),
+        backlog: metadata.integer("backlog", 1..=65_536, cx).unwrap_or(default.backlog),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Metadata of the `socks5` handler.
 
 use crate::decode::{Context, Item, Object};
+use crate::mux::{self, Mux};
 use crate::tls::{self, ServerBlock, ServerTls};
 
 /// Settings of a SOCKS 5 proxy.
@@ -14,26 +15,17 @@ pub struct Socks5Handler {
     pub bind: bool,
     /// The host that replies to UDP ASSOCIATE name (`publicAddr`); none: the address that the client connected to.
     pub public_addr: Option<String>,
+    /// How the connections that are accepted for a client share its own (GOST's multiplexed BIND).
+    pub mux: Mux,
+    /// Those begin with what the client's peer says, and not with its address (`comp`: as GOST 2 has it).
+    pub compatible: bool,
     /// `tls` as it is written, until the default certificate is known.
     pub(crate) block: Option<ServerBlock>,
 }
 
 /// Metadata that GOST knows and drawspan doesn't implement.
-pub(super) const NOT_IMPLEMENTED: [&str; 13] = [
-    "comp",
-    "mux.version",
-    "mux.keepaliveDisabled",
-    "mux.keepaliveInterval",
-    "mux.keepaliveTimeout",
-    "mux.maxFrameSize",
-    "mux.maxReceiveBuffer",
-    "mux.maxStreamBuffer",
-    "mux.type",
-    "udp.resolveDomain",
-    "udp.bindRange.min",
-    "udp.bindRange.max",
-    "tor",
-];
+pub(super) const NOT_IMPLEMENTED: [&str; 5] =
+    [mux::NOT_IMPLEMENTED[0], "udp.resolveDomain", "udp.bindRange.min", "udp.bindRange.max", "tor"];
 
 pub(super) fn decode(block: Option<&Item<'_>>, metadata: &mut Object<'_>, cx: &mut Context) -> Socks5Handler {
     let no_tls = metadata.flag("notls", cx);
@@ -44,6 +36,8 @@ pub(super) fn decode(block: Option<&Item<'_>>, metadata: &mut Object<'_>, cx: &m
         udp: metadata.flag("udp", cx),
         bind: metadata.flag("bind", cx),
         public_addr: metadata.text("publicAddr", cx),
+        mux: mux::decode(metadata, Mux::V1, cx),
+        compatible: metadata.flag("comp", cx),
         block: (!no_tls).then_some(block),
     }
 }

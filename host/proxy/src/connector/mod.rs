@@ -1,14 +1,18 @@
 //! How a node is asked to connect further.
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Buf as _;
+use drawspan_modules::Addr;
+use drawspan_smux::Config;
 use drawspan_wire::http1::HostPort;
-use drawspan_wire::socks::SocksError;
+use drawspan_wire::socks::{Address, SocksError};
 use tokio::time;
 
 use crate::Direct;
+use crate::listener::{Bound, Greeting, Streams, UdpListener, UdpSettings, addr};
 use crate::net::{Buffered, Datagrams, eof};
 use crate::router::DialReason;
 
@@ -67,6 +71,9 @@ pub enum ConnectError {
     /// It has no way for them.
     #[error("datagrams can't be sent through such a node")]
     NoDatagrams,
+    /// It accepts nothing for others.
+    #[error("such a node accepts no connections for others: relay and socks5 do")]
+    NoBind,
     /// The connector's own time is over.
     #[error("timed out")]
     TimedOut,
@@ -88,6 +95,26 @@ impl Connector {
         }
     }
 
+    /// Asks the node at the other end of `conn` to accept connections at `address` from now on, or, with `udp`, datagrams.
+    /// Dropping the future closes `conn`.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub(crate) async fn bind(
+        &self,
+        conn: Buffered,
+        address: Address,
+        udp: Option<UdpSettings>,
+    ) -> Result<Bound, ConnectError> {
+        match self {
+            Self::Socks5(socks) => socks.bind(conn, address, udp).await,
+            Self::Relay(relay) => relay.bind(conn, address, udp).await,
+            Self::Http(_) | Self::Socks4(_) | Self::Sni(_) | Self::Forward | Self::Direct { .. } => {
+                Err(ConnectError::NoBind)
+            }
+        }
+    }
+
     /// Asks the node at the other end of `conn` to pass datagrams on, to `target` or wherever they say; those that go beside
     /// `conn` leave by `direct`. Dropping the future closes `conn`.
     ///
@@ -106,6 +133,24 @@ impl Connector {
             Self::Socks4(_) | Self::Sni(_) | Self::Forward | Self::Direct { .. } => Err(ConnectError::NoDatagrams),
         }
     }
+}
+
+/// What a node accepts from now on `here` and passes on in `conn`: datagrams with those settings, or connections.
+fn bound(
+    conn: Buffered,
+    here: Option<Address>,
+    udp: Option<UdpSettings>,
+    mux: Config,
+    greeting: Greeting,
+) -> Result<Bound, ConnectError> {
+    let here = addr(here);
+    if let Some(settings) = udp {
+        let anywhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let here = if let Addr::Inet(here) = here { here } else { anywhere };
+        return Ok(Bound::Udp(UdpListener::framed(conn, here, settings)));
+    }
+    let streams = Streams::new(conn, mux, here, greeting);
+    streams.map(Bound::Streams).map_err(|error| ConnectError::Broken(error.to_string()))
 }
 
 /// What `asking` leads to, within the connector's own time.

@@ -6,16 +6,18 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
+use drawspan_smux::{Config, Version};
 use drawspan_wire::http1::{Credentials, HostPort};
 use drawspan_wire::relay::{Command, Features, Network, Request, Response, Status};
 use drawspan_wire::socks::Address;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{ConnectError, receive, within};
+use crate::listener::{Bound, UdpSettings};
 use crate::net::{Buffered, Datagrams, Stream, eof};
 
 /// Asks a relay.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Relay {
     /// User name and password.
     pub auth: Option<(String, String)>,
@@ -23,8 +25,16 @@ pub struct Relay {
     /// ends. GOST: without it the request itself waits for the client's first bytes, so that protocols whose servers speak
     /// first hang.
     pub no_delay: bool,
+    /// `mux.*`: how connections that the relay accepts for us share one.
+    pub mux: Config,
     /// `connectTimeout`: for the whole exchange; `None`: as long as the dial may take.
     pub timeout: Option<Duration>,
+}
+
+impl Default for Relay {
+    fn default() -> Self {
+        Self { auth: None, no_delay: false, mux: Config::new(Version::V1), timeout: None }
+    }
 }
 
 impl Relay {
@@ -37,11 +47,30 @@ impl Relay {
         let udp = Some(Network::Udp);
         let Some(target) = target.map(Address::from) else {
             let request = self.request(Command::Bind, udp, Address::UNSPECIFIED);
-            return within(self.timeout, exchange(conn, &request)).await.map(Datagrams::Framed);
+            return within(self.timeout, exchange(conn, &request)).await.map(|(conn, _)| Datagrams::Framed(conn));
         };
         let request = self.request(Command::Connect, udp, target.clone());
         let conn = within(self.timeout, self.ask(conn, request)).await?;
         Ok(Datagrams::Single(conn, target))
+    }
+
+    /// Has connections, or datagrams, accepted at `address`.
+    pub(super) async fn bind(
+        &self,
+        conn: Buffered,
+        address: Address,
+        udp: Option<UdpSettings>,
+    ) -> Result<Bound, ConnectError> {
+        let network = if udp.is_some() { Network::Udp } else { Network::Tcp };
+        let request = self.request(Command::Bind, Some(network), address);
+        let (conn, here) = within(self.timeout, exchange(conn, &request)).await?;
+        super::bound(conn, here, udp, self.mux, |bytes| {
+            let Some((Response { status, features }, length)) = Response::parse(bytes).map_err(|it| it.to_string())?
+            else {
+                return Ok(None);
+            };
+            if status == Status::OK { Ok(Some((features.address, length))) } else { Err(status.to_string()) }
+        })
     }
 
     fn request(&self, command: Command, network: Option<Network>, address: Address) -> Request {
@@ -55,7 +84,7 @@ impl Relay {
 
     async fn ask(&self, conn: Buffered, request: Request) -> Result<Buffered, ConnectError> {
         if self.no_delay {
-            return exchange(conn, &request).await;
+            return exchange(conn, &request).await.map(|(conn, _)| conn);
         }
         let (local, peer) = (conn.stream.local_addr(), conn.stream.peer_addr());
         let asking = Asking {
@@ -69,13 +98,13 @@ impl Relay {
     }
 }
 
-/// The connection after a request was granted.
-async fn exchange(mut conn: Buffered, request: &Request) -> Result<Buffered, ConnectError> {
+/// The connection after a request was granted, and the address in the answer.
+async fn exchange(mut conn: Buffered, request: &Request) -> Result<(Buffered, Option<Address>), ConnectError> {
     let request = request.encode().map_err(ConnectError::Request)?;
     conn.stream.write_all(&request).await?;
-    match receive(&mut conn, Response::parse).await?.status {
-        Status::OK => Ok(conn),
-        status => Err(ConnectError::Refused(status.to_string())),
+    match receive(&mut conn, Response::parse).await? {
+        Response { status: Status::OK, features } => Ok((conn, features.address)),
+        Response { status, .. } => Err(ConnectError::Refused(status.to_string())),
     }
 }
 

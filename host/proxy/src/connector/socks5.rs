@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use drawspan_smux::{Config, Version};
 use drawspan_wire::http1::{Credentials, HostPort};
 use drawspan_wire::socks::Address;
 use drawspan_wire::socks::v5::{self, Command, Method, Reply, Request, Status};
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{ConnectError, receive, within};
 use crate::Direct;
+use crate::listener::{Bound, UdpSettings};
 use crate::net::{Buffered, Datagrams, Relayed, Stream};
 use crate::tls::TlsClient;
 
@@ -17,7 +19,7 @@ use crate::tls::TlsClient;
 const RELAY_TIME: Duration = Duration::from_secs(15);
 
 /// Asks a SOCKS5 proxy.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Socks5 {
     /// User name and password.
     pub auth: Option<(String, String)>,
@@ -27,8 +29,17 @@ pub struct Socks5 {
     pub udp_relay: bool,
     /// `udp.timeout`: how long a relay beside the connection may be silent; `None`: for ever.
     pub udp_timeout: Option<Duration>,
+    /// `mux.*`: how connections that the proxy accepts for us share one.
+    pub mux: Config,
     /// For each exchange; `None`: as long as the dial may take.
     pub timeout: Option<Duration>,
+}
+
+impl Default for Socks5 {
+    fn default() -> Self {
+        let mux = Config::new(Version::V1);
+        Self { auth: None, tls: None, udp_relay: false, udp_timeout: None, mux, timeout: None }
+    }
 }
 
 impl Socks5 {
@@ -47,6 +58,23 @@ impl Socks5 {
         let relay = locate(&conn.stream, &address)?;
         let (socket, relay) = direct.connect_udp(&relay, Instant::now() + RELAY_TIME).await?;
         Ok(Datagrams::Relayed(Relayed::client(socket, relay, conn, self.udp_timeout)))
+    }
+
+    /// Has connections, or datagrams, accepted at `address`.
+    pub(super) async fn bind(
+        &self,
+        conn: Buffered,
+        address: Address,
+        udp: Option<UdpSettings>,
+    ) -> Result<Bound, ConnectError> {
+        let command = if udp.is_some() { Command::UDP_TUNNEL } else { Command::MUX_BIND };
+        let (conn, here) = within(self.timeout, self.ask(conn, command, address)).await?;
+        super::bound(conn, Some(here), udp, self.mux, |bytes| {
+            let Some((Reply { status, address }, length)) = Reply::parse(bytes).map_err(|it| it.to_string())? else {
+                return Ok(None);
+            };
+            if status == Status::SUCCEEDED { Ok(Some((Some(address), length))) } else { Err(status.to_string()) }
+        })
     }
 
     /// The connection after a request was granted, and the address in the answer.

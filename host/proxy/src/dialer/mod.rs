@@ -1,5 +1,7 @@
 //! How a node is connected to.
 
+mod mux;
+
 use std::io;
 use std::time::Duration;
 
@@ -10,17 +12,22 @@ use crate::router::{DialReason, NodeAddr};
 use crate::tls::TlsClient;
 use crate::{Direct, WsClient};
 
+pub use mux::Mux;
+
 /// A transport to a node.
 pub enum Dialer {
     /// Plain TCP, or a unix socket if the address is one.
     Tcp,
     /// A protocol over that.
     Layered(Layered),
+    /// Many connections in one.
+    Mux(Mux),
     /// UDP: for datagrams to a node that passes them on by itself; no connection goes over it.
     Udp,
 }
 
-/// A transport with handshakes.
+/// A transport with handshakes, or with none.
+#[derive(Default)]
 pub struct Layered {
     /// First TLS, if there is any.
     pub tls: Option<TlsClient>,
@@ -31,7 +38,17 @@ pub struct Layered {
 }
 
 impl Layered {
-    async fn handshake(&self, mut conn: Buffered) -> io::Result<Buffered> {
+    /// Speaks the transport's protocol over `conn`.
+    async fn handshake(&self, conn: Buffered) -> io::Result<Buffered> {
+        match self.handshake_timeout {
+            Some(limit) => {
+                timeout(limit, self.shake(conn)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            }
+            None => self.shake(conn).await,
+        }
+    }
+
+    async fn shake(&self, mut conn: Buffered) -> io::Result<Buffered> {
         if let Some(tls) = &self.tls {
             conn = Buffered::new(tls.connect(conn).await?);
         }
@@ -58,13 +75,7 @@ impl Dialer {
     pub(crate) async fn handshake(&self, conn: Buffered) -> io::Result<Buffered> {
         match self {
             Self::Tcp | Self::Udp => Ok(conn),
-            Self::Layered(layered) => match layered.handshake_timeout {
-                Some(limit) => {
-                    let shaken = timeout(limit, layered.handshake(conn)).await;
-                    shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-                }
-                None => layered.handshake(conn).await,
-            },
+            Self::Layered(layered) | Self::Mux(Mux { over: layered, .. }) => layered.handshake(conn).await,
         }
     }
 }

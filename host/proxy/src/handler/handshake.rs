@@ -118,6 +118,7 @@ impl Tunnel {
 }
 
 /// What a client was let in as.
+#[derive(Clone)]
 pub(super) struct Grant {
     user: Vec<u8>,
     pub(super) client_id: ClientId,

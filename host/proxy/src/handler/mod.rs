@@ -13,6 +13,7 @@ use crate::listener::{AcceptError, BindError, UdpSession};
 use crate::{ClientCounters, Conn, DialError, Router, Shaper};
 
 mod auto;
+mod bind;
 mod datagrams;
 mod exchange;
 mod forward;

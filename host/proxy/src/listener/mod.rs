@@ -1,11 +1,12 @@
 //! What accepts client connections.
 
+mod remote;
 mod tcp;
 mod udp;
 mod unix;
 
-use drawspan_modules::Addr;
-
+pub use remote::{Bound, RemoteListener, Streams};
+pub(crate) use remote::{Greeting, addr};
 pub use tcp::{AcceptError, Accepted, BindError, TcpListener, Transport};
 pub use udp::{UdpListener, UdpSession, UdpSettings};
 pub use unix::UnixListener;
@@ -19,16 +20,19 @@ pub enum Listener {
     Udp(UdpListener),
     /// A unix socket.
     Unix(UnixListener),
+    /// Another machine's TCP or UDP.
+    Remote(Box<RemoteListener>),
 }
 
 impl Listener {
-    /// The address that is listened on, with the port that the kernel chose.
+    /// The address that is listened on, with the port that the kernel chose; of another machine, the one that is asked for.
     #[must_use]
-    pub fn local_addr(&self) -> Addr {
+    pub fn address(&self) -> String {
         match self {
-            Self::Tcp(tcp) => tcp.local_addr().into(),
-            Self::Udp(udp) => udp.local_addr().into(),
-            Self::Unix(unix) => unix.local_addr(),
+            Self::Tcp(tcp) => tcp.local_addr().to_string(),
+            Self::Udp(udp) => udp.local_addr().to_string(),
+            Self::Unix(unix) => unix.local_addr().to_string(),
+            Self::Remote(remote) => remote.address.to_string(),
         }
     }
 
@@ -39,6 +43,7 @@ impl Listener {
             Self::Tcp(_) => "tcp",
             Self::Udp(_) => "udp",
             Self::Unix(_) => "unix",
+            Self::Remote(remote) => remote.network(),
         }
     }
 
@@ -51,6 +56,7 @@ impl Listener {
             Self::Tcp(tcp) => tcp.accept().await,
             Self::Udp(udp) => udp.accept().await,
             Self::Unix(unix) => unix.accept().await,
+            Self::Remote(remote) => remote.accept().await,
         }
     }
 }

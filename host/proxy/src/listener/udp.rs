@@ -1,6 +1,7 @@
 //! [`UdpListener`]: clients' datagrams, by where they come from.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,11 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use drawspan_modules::Addr;
+use drawspan_wire::socks::Address;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::tcp::{classify, locate};
 use super::{AcceptError, Accepted, BindError, Transport};
-use crate::net::Udp;
+use crate::net::{Buffered, Datagrams, Udp, eof};
 
 /// Bytes that wait to be passed on, of all clients together; datagrams beyond are dropped. Senders' addresses can be forged,
 /// so that what is allowed to each of them bounds nothing.
@@ -34,16 +37,37 @@ pub struct UdpSettings {
 /// Receives datagrams; those of one client are a session.
 #[derive(Debug)]
 pub struct UdpListener {
-    socket: Arc<Udp>,
+    inbox: Inbox,
     local: SocketAddr,
+    hub: Arc<Hub>,
+}
+
+/// Where datagrams come from.
+#[derive(Debug)]
+enum Inbox {
+    Socket(Arc<Udp>),
+    /// A task passes them between a connection and the sessions.
+    Frames {
+        accepted: tokio::sync::Mutex<mpsc::Receiver<UdpSession>>,
+        _pump: AbortOnDropHandle<()>,
+    },
+}
+
+/// Where answers go to.
+#[derive(Debug, Clone)]
+enum Outbox {
+    Socket(Arc<Udp>),
+    Frames(mpsc::Sender<(Bytes, SocketAddr)>),
+}
+
+/// The sessions that there are, and what may wait for them.
+#[derive(Debug)]
+struct Hub {
     settings: UdpSettings,
-    sessions: Arc<Sessions>,
+    sessions: Mutex<HashMap<SocketAddr, Queue>>,
     backlog: Arc<Semaphore>,
     room: Arc<Semaphore>,
 }
-
-/// The sessions that there are.
-type Sessions = Mutex<HashMap<SocketAddr, Queue>>;
 
 /// A datagram that waits, and the room that it takes.
 type Waiting = (Bytes, OwnedSemaphorePermit);
@@ -60,7 +84,6 @@ struct Queue {
 pub struct UdpSession {
     received: Received,
     replies: Replies,
-    ttl: Duration,
     waiting: Option<OwnedSemaphorePermit>,
 }
 
@@ -71,11 +94,10 @@ pub(crate) struct Received(mpsc::Receiver<Waiting>);
 /// Our datagrams to a client.
 #[derive(Debug)]
 pub(crate) struct Replies {
-    socket: Arc<Udp>,
+    outbox: Outbox,
     client: SocketAddr,
-    keepalive: bool,
-    sessions: Arc<Sessions>,
-    /// Its place among `sessions` may be another's.
+    hub: Arc<Hub>,
+    /// Its place among the sessions may be another's.
     is_retired: AtomicBool,
 }
 
@@ -91,9 +113,16 @@ impl UdpListener {
             Ok((socket, local))
         };
         let (socket, local) = locate(address).await?.bind(open)?;
-        let backlog = Arc::new(Semaphore::new(settings.backlog));
-        let room = Arc::new(Semaphore::new(ROOM));
-        Ok(Self { socket: Arc::new(socket), local, settings, sessions: Arc::default(), backlog, room })
+        Ok(Self { inbox: Inbox::Socket(Arc::new(socket)), local, hub: Arc::new(Hub::new(settings)) })
+    }
+
+    /// Receives what somebody else receives at `local`, and passes on in `conn`.
+    pub(crate) fn framed(conn: Buffered, local: SocketAddr, settings: UdpSettings) -> Self {
+        let hub = Arc::new(Hub::new(settings));
+        let (arrived, accepted) = mpsc::channel(settings.backlog);
+        let pump = tokio::spawn(pump(conn, Arc::clone(&hub), arrived));
+        let inbox = Inbox::Frames { accepted: accepted.into(), _pump: AbortOnDropHandle::new(pump) };
+        Self { inbox, local, hub }
     }
 
     /// The address that is received at, with the port that the kernel chose.
@@ -102,26 +131,79 @@ impl UdpListener {
         self.local
     }
 
-    /// Waits for a client that has no session yet; meanwhile, and only then, others get their datagrams. Dropping the future
-    /// loses none.
+    /// Waits for a client that has no session yet. On a socket of our own, meanwhile, and only then, others get their
+    /// datagrams. Dropping the future loses none.
     ///
     /// # Errors
     /// As [`Listener::accept`](super::Listener::accept).
     pub async fn accept(&self) -> Result<Accepted, AcceptError> {
-        let session = self.socket.receive(|data, client| self.deliver(data, client)).await.map_err(classify)?;
+        let session = match &self.inbox {
+            Inbox::Socket(socket) => {
+                let outbox = Outbox::Socket(Arc::clone(socket));
+                socket.receive(|data, client| self.hub.deliver(data, client, &outbox)).await.map_err(classify)?
+            }
+            Inbox::Frames { accepted, .. } => {
+                let session = accepted.lock().await.recv().await;
+                session.ok_or_else(|| AcceptError::Temporary(eof()))?
+            }
+        };
         let client = Addr::from(session.replies.client);
         Ok(Accepted { transport: Transport::Udp(session), client, local: self.local.into() })
     }
+}
+
+/// Passes datagrams between `conn` and the sessions, until it ends.
+async fn pump(conn: Buffered, hub: Arc<Hub>, arrived: mpsc::Sender<UdpSession>) {
+    let (answers, mut answered) = mpsc::channel(hub.settings.read_queue);
+    let outbox = Outbox::Frames(answers);
+    let mut datagrams = Datagrams::Framed(conn);
+    let (mut receiver, sender) = datagrams.split();
+    let receiving = async {
+        let mut data = Vec::new();
+        loop {
+            let (client, _) = receiver.receive(&mut data).await?;
+            let Address::Ip(client) = client else { continue };
+            if let Some(session) = hub.deliver(&data, client, &outbox)
+                && arrived.send(session).await.is_err()
+            {
+                return Ok(());
+            }
+        }
+    };
+    let sending = async {
+        while let Some((data, client)) = answered.recv().await {
+            sender.send(&client.into(), &data).await?;
+        }
+        Ok(())
+    };
+    let outcome: io::Result<()> = tokio::select! {
+        outcome = receiving => outcome,
+        outcome = sending => outcome,
+    };
+    if let Err(error) = outcome {
+        tracing::debug!("datagrams from elsewhere: {error}");
+    }
+}
+
+impl Hub {
+    fn new(settings: UdpSettings) -> Self {
+        let (backlog, room) = (Semaphore::new(settings.backlog), Semaphore::new(ROOM));
+        Self { settings, sessions: Mutex::default(), backlog: Arc::new(backlog), room: Arc::new(room) }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SocketAddr, Queue>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     /// Puts a datagram into its session's queue; the session, if there was none.
-    fn deliver(&self, data: &[u8], client: SocketAddr) -> Option<UdpSession> {
+    fn deliver(self: &Arc<Self>, data: &[u8], client: SocketAddr, outbox: &Outbox) -> Option<UdpSession> {
         let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(length) else {
             tracing::debug!("a datagram of {client} is dropped: {ROOM} bytes wait already");
             return None;
         };
         let data = (Bytes::copy_from_slice(data), room);
-        let mut sessions = lock(&self.sessions);
+        let mut sessions = self.sessions();
         if let Some(queue) = sessions.get_mut(&client) {
             if queue.datagrams.try_send(data).is_err() && !std::mem::replace(&mut queue.has_overflowed, true) {
                 let length = self.settings.read_queue;
@@ -139,21 +221,16 @@ impl UdpListener {
         // There is room: the queue is new.
         let _ = queue.try_send(data);
         sessions.insert(client, Queue { datagrams: queue, has_overflowed: false });
-        let replies = Replies {
-            socket: Arc::clone(&self.socket),
-            client,
-            keepalive: self.settings.keepalive,
-            sessions: Arc::clone(&self.sessions),
-            is_retired: AtomicBool::new(false),
-        };
-        Some(UdpSession { received: Received(received), replies, ttl: self.settings.ttl, waiting: Some(waiting) })
+        let replies =
+            Replies { outbox: outbox.clone(), client, hub: Arc::clone(self), is_retired: AtomicBool::new(false) };
+        Some(UdpSession { received: Received(received), replies, waiting: Some(waiting) })
     }
 }
 
 /// Its sessions go on to what they have received, and no further.
 impl Drop for UdpListener {
     fn drop(&mut self) {
-        lock(&self.sessions).clear();
+        self.hub.sessions().clear();
     }
 }
 
@@ -164,7 +241,7 @@ impl UdpSession {
     }
 
     pub(crate) fn ttl(&self) -> Duration {
-        self.ttl
+        self.replies.hub.settings.ttl
     }
 
     /// Both directions, for use at the same time.
@@ -182,19 +259,23 @@ impl Received {
 
 impl Replies {
     pub(crate) async fn send(&self, data: &[u8]) {
-        self.socket.send(data, self.client).await;
+        match &self.outbox {
+            Outbox::Socket(socket) => socket.send(data, self.client).await,
+            // When nobody takes it any more it is lost, as datagrams are.
+            Outbox::Frames(frames) => drop(frames.send((Bytes::copy_from_slice(data), self.client)).await),
+        }
     }
 
     /// From now on, datagrams from there begin another session.
     pub(crate) fn retire(&self) {
         if !self.is_retired.swap(true, Relaxed) {
-            lock(&self.sessions).remove(&self.client);
+            self.hub.sessions().remove(&self.client);
         }
     }
 
     /// Whether the session goes on when nothing is to be answered.
     pub(crate) fn is_kept_alive(&self) -> bool {
-        self.keepalive
+        self.hub.settings.keepalive
     }
 }
 
@@ -202,10 +283,6 @@ impl Drop for UdpSession {
     fn drop(&mut self) {
         self.replies.retire();
     }
-}
-
-fn lock(sessions: &Sessions) -> MutexGuard<'_, HashMap<SocketAddr, Queue>> {
-    sessions.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -255,15 +332,15 @@ mod tests {
         one.send(b"12345").await.unwrap();
         let mut session = accept(&listener).await;
         session.admitted();
-        assert_eq!(listener.room.available_permits(), ROOM - 5);
-        let rest = Arc::clone(&listener.room).try_acquire_many_owned((ROOM - 6) as u32).unwrap();
+        assert_eq!(listener.hub.room.available_permits(), ROOM - 5);
+        let rest = Arc::clone(&listener.hub.room).try_acquire_many_owned((ROOM - 6) as u32).unwrap();
         other.send(b"no room").await.unwrap();
         other.send(b"x").await.unwrap();
         let mut second = accept(&listener).await;
         assert_eq!(second.received.receive().await.unwrap(), "x");
         assert_eq!(session.received.receive().await.unwrap(), "12345");
         drop((session, second, rest));
-        assert_eq!(listener.room.available_permits(), ROOM);
+        assert_eq!(listener.hub.room.available_permits(), ROOM);
     }
 
     #[tokio::test]
@@ -295,7 +372,7 @@ mod tests {
             session.split().1.send(b"answer").await;
             assert_eq!(client.recv(&mut [0; 16]).await.unwrap(), 6);
             drop(session);
-            assert!(lock(&listener.sessions).is_empty());
+            assert!(listener.hub.sessions().is_empty());
         }
         client.send(b"3").await.unwrap();
         let mut session = accept(&listener).await;

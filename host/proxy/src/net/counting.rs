@@ -1,6 +1,6 @@
 //! [`counting`]: a connection whose bytes are counted below whatever is layered over it.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -35,6 +35,17 @@ impl AsyncWrite for Counting {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let Self { inner, counters } = self.get_mut();
         let written = ready!(Pin::new(inner).poll_write(cx, buf))?;
+        counters.output.fetch_add(written as u64, Relaxed);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Self { inner, counters } = self.get_mut();
+        let written = ready!(Pin::new(inner).poll_write_vectored(cx, bufs))?;
         counters.output.fetch_add(written as u64, Relaxed);
         Poll::Ready(Ok(written))
     }

@@ -1,7 +1,7 @@
 //! [`Websocket`]: a stream of bytes in the messages of a websocket (RFC 6455; GOST reference, dataplane 10).
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -60,16 +60,21 @@ impl Websocket {
         Stream::layered(self, local, peer)
     }
 
-    fn queue(&mut self, opcode: Opcode, payload: &[u8]) {
+    /// Queues a frame with all of `payload`, whose pieces have `length` bytes.
+    fn queue(&mut self, opcode: Opcode, payload: &[IoSlice<'_>], length: usize) {
         let mask = match self.role {
             Role::Client => Some(mask()),
             Role::Server => None,
         };
         let mut head = Vec::with_capacity(FrameHead::MAX);
-        FrameHead { last: true, opcode, mask, length: payload.len() as u64 }.encode(&mut head);
+        FrameHead { last: true, opcode, mask, length: length as u64 }.encode(&mut head);
+        self.outgoing.reserve(head.len() + length);
         self.outgoing.extend_from_slice(&head);
         let start = self.outgoing.len();
-        self.outgoing.extend_from_slice(payload);
+        for piece in payload {
+            let rest = length - (self.outgoing.len() - start);
+            self.outgoing.extend_from_slice(&piece[..piece.len().min(rest)]);
+        }
         if let Some(mask) = mask {
             apply_mask(&mut self.outgoing[start..], mask, 0);
         }
@@ -107,7 +112,7 @@ impl Websocket {
                     self.incoming.advance(step.consumed);
                     // A peer that pings and doesn't read gets no heap of pongs.
                     if self.outgoing.len() < MAX_MESSAGE {
-                        self.queue(Opcode::Pong, &payload);
+                        self.queue(Opcode::Pong, &[IoSlice::new(&payload)], payload.len());
                     }
                 }
                 Event::Pong => self.incoming.advance(step.consumed),
@@ -136,7 +141,7 @@ impl AsyncRead for Websocket {
             if let Some(ping) = &mut this.ping
                 && ping.poll_tick(cx).is_ready()
             {
-                this.queue(Opcode::Ping, &[]);
+                this.queue(Opcode::Ping, &[], 0);
                 // Once more, for the next one to wake us.
                 continue;
             }
@@ -172,13 +177,22 @@ impl AsyncRead for Websocket {
 
 impl AsyncWrite for Websocket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    /// One message of all of them.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.is_closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         ready!(this.poll_drain(cx))?;
-        let length = buf.len().min(MAX_MESSAGE);
-        this.queue(Opcode::Binary, &buf[..length]);
+        let length = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(MAX_MESSAGE);
+        this.queue(Opcode::Binary, bufs, length);
         // It is queued, whether it can be sent now or not.
         match this.poll_drain(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -193,7 +207,7 @@ impl AsyncWrite for Websocket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.is_closed {
-            this.queue(Opcode::Close, &1000_u16.to_be_bytes());
+            this.queue(Opcode::Close, &[IoSlice::new(&1000_u16.to_be_bytes())], 2);
             this.is_closed = true;
         }
         this.poll_drain(cx)

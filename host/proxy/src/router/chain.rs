@@ -1,5 +1,6 @@
 //! [`Chain`]: hops in a row, and a connection through their nodes.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use drawspan_modules::{ClientId, Hosts, Resolver};
@@ -16,6 +17,7 @@ use super::{Association, DialReason, UdpUpstream, Upstream};
 use crate::Direct;
 use crate::connector::Connector;
 use crate::dialer::Dialer;
+use crate::listener::{Bound, TcpListener, UdpListener, UdpSettings};
 use crate::net::{Buffered, Datagrams};
 
 /// Hops in a row.
@@ -153,6 +155,38 @@ impl Route {
         Ok(UdpUpstream { datagrams, target, route })
     }
 
+    /// What the last node along the route accepts from now on at the address, or this machine if there is none.
+    pub(crate) async fn bind(
+        &self,
+        leg: Leg<'_>,
+        direct: &Direct,
+        udp: Option<UdpSettings>,
+        deadline: Instant,
+    ) -> Result<Bound, DialReason> {
+        let way = self.choose(leg).await?;
+        let attempt = way.attempt();
+        let bound = match way.reach(leg, direct, deadline).await?.end {
+            End::Here(_) => {
+                let address = leg.address.to_string();
+                match udp {
+                    Some(settings) => UdpListener::bind(&address, settings).await.map(Bound::Udp),
+                    None => TcpListener::bind(&address).await.map(Bound::Tcp),
+                }?
+            }
+            End::Node(conn, node) => {
+                let address = if leg.address.host.is_empty() {
+                    SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), leg.address.port).into()
+                } else {
+                    leg.address.into()
+                };
+                node.connector.bind(conn, address, udp).await.map_err(|error| failed(node, error))?
+            }
+            End::Nowhere => return Err(DialReason::Rejected),
+        };
+        attempt.into_iter().for_each(Attempt::succeeded);
+        Ok(bound)
+    }
+
     /// The nodes that a request goes through.
     async fn choose(&self, leg: Leg<'_>) -> Result<Way<'_>, DialReason> {
         let chain = match self {
@@ -207,15 +241,30 @@ impl<'r> Way<'r> {
         direct: &'w Direct,
         deadline: Instant,
     ) -> Result<Reached<'w>, DialReason> {
-        let mut end = End::Here(direct);
-        let mut route = String::new();
-        for node in &self.nodes {
+        let route = self.nodes.iter().map(|node| format!("{node} > ")).collect();
+        let (mut end, start) = match self.last_carrier(leg).await? {
+            Some((conn, index)) => (End::Node(conn, &self.nodes[index]), index + 1),
+            None => (End::Here(direct), 0),
+        };
+        for node in &self.nodes[start..] {
             let attempt = Attempt::of(&node.marker);
             end = reach(end, node, leg, deadline).await?;
             attempt.succeeded();
-            route.push_str(&format!("{node} > "));
         }
         Ok(Reached { end, route })
+    }
+
+    /// A connection to the last node to which one leads that carries many, and the node's place: none needs to be made to
+    /// those before it.
+    async fn last_carrier(&self, leg: Leg<'_>) -> Result<Option<(Buffered, usize)>, DialReason> {
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            if let Dialer::Mux(mux) = &node.dialer
+                && let Some(conn) = mux.reuse(&node_addr(node, Some(leg.wanted.client)).await?)
+            {
+                return Ok(Some((conn, index)));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -234,8 +283,27 @@ async fn reach<'w>(before: End<'w>, node: &'w Node, leg: Leg<'_>, deadline: Inst
         // GOST: sends each piece of a stream as a datagram.
         return Err(failed(node, DialReason::OnlyDatagrams));
     }
+    if let End::Nowhere = before {
+        return Ok(End::Nowhere);
+    }
     let addr = node_addr(node, Some(leg.wanted.client)).await?;
-    let conn = match (before, &addr) {
+    let transport = transport(before, node, &addr, leg, deadline);
+    let conn = match &node.dialer {
+        Dialer::Mux(mux) => mux.connect(&addr, transport, |error| failed(node, error.to_string())).await,
+        Dialer::Tcp | Dialer::Layered(_) | Dialer::Udp => transport.await,
+    };
+    Ok(End::Node(conn?, node))
+}
+
+/// A connection to `node` itself, from where the nodes before it have led.
+async fn transport(
+    before: End<'_>,
+    node: &Node,
+    addr: &NodeAddr,
+    leg: Leg<'_>,
+    deadline: Instant,
+) -> Result<Buffered, DialReason> {
+    let conn = match (before, addr) {
         (End::Here(direct), addr) => {
             // GOST: only the node's own interface and mark count.
             let dialled = node.dialer.dial(node.direct.as_ref().unwrap_or(direct), addr, deadline).await;
@@ -245,14 +313,13 @@ async fn reach<'w>(before: End<'w>, node: &'w Node, leg: Leg<'_>, deadline: Inst
         (End::Node(..), NodeAddr::Unix(_)) => {
             return Err(failed(node, "a unix socket can't be reached through another node"));
         }
-        (End::Nowhere, _) => return Ok(End::Nowhere),
+        (End::Nowhere, _) => Buffered::new(closed()?),
     };
     if let Some(version) = node.proxy_protocol {
         let header = proxy_header(version, leg.wanted.info);
         conn.stream.write_all(&header).await.map_err(|error| failed(node, error))?;
     }
-    let conn = node.dialer.handshake(conn).await.map_err(|error| failed(node, error))?;
-    Ok(End::Node(conn, node))
+    node.dialer.handshake(conn).await.map_err(|error| failed(node, error))
 }
 
 /// What `action: reject` leads to, as in GOST: a connection that is at its end, which its client is told is there. It isn't a

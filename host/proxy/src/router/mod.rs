@@ -37,6 +37,7 @@ pub use self::selector::{Selector, Strategy};
 use self::hop::Leg;
 use self::names::resolve;
 use crate::Direct;
+use crate::listener::{BindError, Bound, UdpSettings};
 use crate::net::Buffered;
 
 /// Connects to targets: finds their addresses, and the nodes that the connection goes through.
@@ -175,6 +176,12 @@ pub enum DialReason {
         #[source]
         reason: Box<DialReason>,
     },
+    /// Nothing is accepted there.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The chain rejects everything (`action: reject`).
+    #[error("the chain rejects it")]
+    Rejected,
     /// A connection that nobody answers can't be made.
     #[error("can't reject: {0}")]
     Reject(#[source] io::Error),
@@ -208,6 +215,17 @@ impl Router {
             record(self.dial_error_recorder.as_ref(), wanted).await;
         }
         outcome
+    }
+
+    /// Has connections accepted at the target by the last node of the chain, or by this machine if there is none; with `udp`,
+    /// datagrams. Takes as long as [`dial`](Self::dial).
+    ///
+    /// # Errors
+    /// When all attempts fail; the error tells of the last.
+    pub(crate) async fn bind(&self, wanted: &Wanted<'_>, udp: Option<UdpSettings>) -> Result<Bound, DialError> {
+        let key = self.key(wanted);
+        let leg = Leg { wanted, address: wanted.target, key: &key, seen: None };
+        self.persist(wanted, |deadline| self.route.bind(leg, &self.direct, udp, deadline)).await
     }
 
     /// Makes as many attempts as are allowed.

@@ -56,7 +56,7 @@ pub struct Node {
 }
 
 /// Where a node is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum NodeAddr {
     /// A host and a port.
     Inet(HostPort),

@@ -9,6 +9,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use drawspan_smux::{Config, Version};
 use drawspan_wire::relay::{Command, Network, Request, Response, Status};
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +30,10 @@ pub struct Relay {
 /// What can be set (GOST reference, config 7).
 #[derive(Debug, Clone, Copy)]
 pub struct RelaySettings {
-    /// `bind`: clients may have datagrams accepted for them, or sent wherever they like.
+    /// `bind`: clients may have connections and datagrams accepted for them, or datagrams sent wherever they like.
     pub bind: bool,
+    /// `mux.*`: how connections that are accepted for a client share its own.
+    pub mux: Config,
     /// `readTimeout`: within it a client's request has to arrive.
     pub read_timeout: Duration,
     /// `idleTimeout`: ends what carries no byte for so long.
@@ -39,7 +42,7 @@ pub struct RelaySettings {
 
 impl Default for RelaySettings {
     fn default() -> Self {
-        Self { bind: false, read_timeout: Duration::from_secs(15), idle_timeout: None }
+        Self { bind: false, mux: Config::new(Version::V1), read_timeout: Duration::from_secs(15), idle_timeout: None }
     }
 }
 
@@ -90,6 +93,7 @@ impl Relay {
                 Ok(None)
             }
             (None, Command::Bind) if network == Network::Udp => self.bind_udp(client, grant, address).await,
+            (None, Command::Bind) if network == Network::Tcp => self.bind_tcp(client, grant, address).await,
             (None, command) => {
                 client.refuse(&Response::bare(Status::BAD_REQUEST)).await?;
                 let network = network.as_str();

@@ -344,8 +344,9 @@ async fn a_forwarder_leads_to_its_targets_only() {
 async fn what_is_not_supported_is_answered() {
     let relay = Running::open(HandlerParts::default()).await;
     for (request, status) in [
-        // Connections from elsewhere would be streams of a mux.
-        (&b"\x01\x02\x00\x0a\x02\x00\x07\x01\x7f\x00\x00\x01\x00\x00"[..], 1),
+        // Connections at another machine's address, and IP packets from elsewhere.
+        (&b"\x01\x02\x00\x0a\x02\x00\x07\x01\xc0\x00\x02\x01\x00\x00"[..], 5),
+        (b"\x01\x02\x00\x0f\x04\x00\x02\x00\x02\x02\x00\x07\x01\x7f\x00\x00\x01\x00\x00", 1),
         // A serial line, IP packets, and no name.
         (b"\x01\x01\x00\x0d\x04\x00\x02\x00\x11\x02\x00\x05\x03\x01a\x00\x00", 7),
         (b"\x01\x01\x00\x0d\x04\x00\x02\x00\x02\x02\x00\x05\x03\x01a\x00\x00", 7),

@@ -1,4 +1,4 @@
-//! BIND: one connection from elsewhere, for a client.
+//! BIND: one connection from elsewhere, for a client; or, in GOST's form, many.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use drawspan_wire::socks::v5::{Reply, Status};
 use drawspan_wire::socks::{Address, SocksError};
 
 use super::{Client, Grant, HandlerError, Socks5, Tunnel};
-use crate::listener::{BindError, TcpListener};
+use crate::handler::bind::{Binding, Greeting, listen};
 use crate::net::Buffered;
 
 impl Socks5 {
@@ -53,6 +53,27 @@ impl Socks5 {
         Ok(Some(Tunnel { client: client.conn, upstream: Buffered::new(stream), asked, sniffed: false, idle: None }))
     }
 
+    /// Listens at `address`, tells the client where, and passes on in its connection all that come.
+    pub(super) async fn bind_many(
+        &self,
+        client: Client<'_>,
+        grant: Grant,
+        address: &Address,
+    ) -> Result<(), HandlerError> {
+        let listener = match listen(&address.host_port()?).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                client.refuse(&Reply::bare(Status::FAILED)).await?;
+                return Err(error.into());
+            }
+        };
+        client.send(&succeeded(&self.reachable_at(&client, listener.local_addr().port()))?).await?;
+        let greet: Greeting = |peer| succeeded(&peer.into());
+        let greeting = if self.settings.compatible { None } else { Some(greet) };
+        let binding = Binding { listener, config: self.settings.mux, greeting, idle: None };
+        binding.serve(client.session, client.conn, grant).await
+    }
+
     /// Where a client is told that it, or its peers, can reach `port`: at the host where it reached us, unless another is
     /// configured.
     pub(super) fn reachable_at(&self, client: &Client<'_>, port: u16) -> Address {
@@ -62,13 +83,6 @@ impl Socks5 {
             (None, None) => SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port).into(),
         }
     }
-}
-
-/// Listens where the client wants it; anywhere means on IPv4 and IPv6.
-async fn listen(address: &HostPort) -> Result<TcpListener, BindError> {
-    let anywhere = address.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-    let address = if anywhere { format!(":{}", address.port) } else { address.to_string() };
-    TcpListener::bind(&address).await
 }
 
 /// Resolves when the client has ended the connection. Bytes that it sends are kept for its peer; behind them its end

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use drawspan_smux::{Config, Version};
 use drawspan_wire::socks::v5::{self, Command, Method, Reply, Request, Status};
 use drawspan_wire::socks::{Address, SocksError};
 use tokio_util::sync::CancellationToken;
@@ -28,13 +29,25 @@ pub struct Socks5Settings {
     pub bind: bool,
     /// `publicAddr`: the host that clients are told to be reached at; `None` is the address that they connected to.
     pub public_addr: Option<String>,
+    /// `mux.*`: how connections that are accepted for a client share its own.
+    pub mux: Config,
+    /// `comp`: those begin with what the peer says, and not with its address.
+    pub compatible: bool,
     /// `readTimeout`: within it a client has to come to its request.
     pub read_timeout: Duration,
 }
 
 impl Default for Socks5Settings {
     fn default() -> Self {
-        Self { tls: None, udp: false, bind: false, public_addr: None, read_timeout: Duration::from_secs(15) }
+        Self {
+            tls: None,
+            udp: false,
+            bind: false,
+            public_addr: None,
+            mux: Config::new(Version::V1),
+            compatible: false,
+            read_timeout: Duration::from_secs(15),
+        }
     }
 }
 
@@ -85,6 +98,7 @@ impl Socks5 {
         match command {
             Command::CONNECT => self.connect(client, grant, &address).await,
             Command::BIND => self.bind(client, grant, &address).await,
+            Command::MUX_BIND => self.bind_many(client, grant, &address).await.map(|()| None),
             Command::UDP_ASSOCIATE => self.associate(client, grant, &address).await.map(|()| None),
             Command::UDP_TUNNEL => self.tunnel_udp(client, grant, &address).await.map(|()| None),
             _ => {

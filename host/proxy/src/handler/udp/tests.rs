@@ -85,6 +85,7 @@ fn service(handler: Handler) -> Service {
         client_recorder: None,
         counters: Some(Arc::default()),
         layer: Layer::Plain,
+        mux: None,
         handshake_timeout: Duration::from_secs(15),
         handler,
     }
@@ -110,14 +111,14 @@ impl Running {
     }
 
     fn start(service: Service, listener: Listener) -> Self {
-        let drawspan_modules::Addr::Inet(address) = listener.local_addr() else { panic!("{listener:?}") };
+        let address = listener.address().parse().unwrap();
         let service = Arc::new(service);
         let task = tokio::spawn(async move {
             loop {
                 let (service, network) = (Arc::clone(&service), listener.network());
                 let accepted = listener.accept().await.unwrap();
                 tokio::spawn(async move {
-                    let _ = service.serve(accepted, network, "sid".into(), CancellationToken::new()).await;
+                    service.serve(accepted, network, &|| "sid".into(), CancellationToken::new()).await;
                 });
             }
         });
@@ -444,10 +445,10 @@ async fn what_carries_no_datagrams_says_so() {
 #[tokio::test]
 async fn a_session_costs_little() {
     let listener = UdpListener::bind("127.0.0.1:0", SETTINGS).await.unwrap();
-    let service = forwarder(target(listener.local_addr()), HandlerParts::default());
+    let service = Arc::new(forwarder(target(listener.local_addr()), HandlerParts::default()));
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.send_to(b"x", listener.local_addr()).await.unwrap();
     let accepted = listener.accept().await.unwrap();
-    let future = service.serve(accepted, "udp", "".into(), CancellationToken::new());
+    let future = service.serve(accepted, "udp", &|| "".into(), CancellationToken::new());
     assert!(size_of_val(&future) < 6 * 1024, "{} bytes", size_of_val(&future));
 }
