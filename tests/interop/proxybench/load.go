@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,10 +57,15 @@ func serve(conn net.Conn) {
 	}
 }
 
+// forwards says whether a service leads to the origin without being asked.
+func forwards(service string) bool {
+	return slices.Contains([]string{"forward", "relay-tls", "mtls"}, service)
+}
+
 // open connects to the origin through a service of the proxy.
 func open(p *proxy, service, origin, password string) (net.Conn, error) {
 	conn, err := net.DialTimeout("tcp4", p.addrs[service], patience)
-	if err != nil || service == "forward" {
+	if err != nil || forwards(service) {
 		return conn, err
 	}
 	conn.SetDeadline(time.Now().Add(patience))

@@ -26,7 +26,7 @@ var (
 	workers  = flag.Int("workers", 16, "connections at a time, one after the other in each")
 	streams  = flag.Int("streams", 4, "bulk transfers at a time")
 	idle     = flag.Int("idle", 2000, "idle connections whose memory is measured")
-	only     = flag.String("only", "", "measure only the load of that `name`: forward, connect, grpc, wasm, bulk, bulk-connect or idle")
+	only     = flag.String("only", "", "measure only the load of that `name`: forward, connect, grpc, wasm, relay-tls, mtls, bulk, bulk-connect, bulk-relay-tls, bulk-mtls or idle")
 )
 
 func main() {
@@ -78,7 +78,7 @@ func wanted(load string) bool { return *only == "" || *only == load }
 func measureIdle(setting setting, kinds []kind, measured results) error {
 	for _, kind := range kinds {
 		for _, service := range kind.services {
-			if service == "connect" {
+			if service != "forward" && service != "grpc" && service != "wasm" {
 				continue
 			}
 			proxy, err := setting.start(kind)
@@ -110,7 +110,7 @@ func measureLoads(setting setting, kinds []kind, measured results) error {
 		proxies = append(proxies, proxy)
 	}
 	for range *rounds {
-		for _, service := range []string{"forward", "connect", "grpc", "wasm"} {
+		for _, service := range []string{"forward", "connect", "grpc", "wasm", "relay-tls", "mtls"} {
 			for _, proxy := range proxies {
 				if !proxy.kind.serves(service) || !wanted(service) {
 					continue
@@ -124,8 +124,11 @@ func measureLoads(setting setting, kinds []kind, measured results) error {
 				cell.waits = append(cell.waits, waits...)
 			}
 		}
-		for _, service := range []string{"forward", "connect"} {
-			load := map[string]string{"forward": "bulk", "connect": "bulk-connect"}[service]
+		for _, service := range []string{"forward", "connect", "relay-tls", "mtls"} {
+			load := "bulk-" + service
+			if service == "forward" {
+				load = "bulk"
+			}
 			for _, proxy := range proxies {
 				if !proxy.kind.serves(service) || !wanted(load) {
 					continue

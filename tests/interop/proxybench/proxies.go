@@ -33,13 +33,13 @@ func (k kind) serves(service string) bool { return slices.Contains(k.services, s
 var (
 	drawspanKind = kind{
 		name:     "drawspan",
-		services: []string{"forward", "connect", "grpc", "wasm"},
+		services: []string{"forward", "connect", "relay-tls", "relay-tls-server", "mtls", "mtls-server", "grpc", "wasm"},
 		config:   gostConfig,
 		command:  func(config string) *exec.Cmd { return exec.Command(*drawspan, "-C", config) },
 	}
 	gostKind = kind{
 		name:     "GOST",
-		services: []string{"forward", "connect", "grpc"},
+		services: []string{"forward", "connect", "relay-tls", "relay-tls-server", "mtls", "mtls-server", "grpc"},
 		config:   gostConfig,
 		command:  func(config string) *exec.Cmd { return exec.Command(*gost, "-C", config) },
 	}
@@ -59,12 +59,21 @@ services:
 - {name: connect, addr: %q, listener: {type: tcp}, handler: {type: http}}
 - {name: grpc, addr: %q, listener: {type: tcp}, handler: {type: http, auther: grpc}}
 `, addrs["forward"], setting.origin, addrs["connect"], addrs["grpc"])
+	// A client's connections go through two services of the same process: both halves of the protocol count.
+	chains := "chains:\n"
+	for service, transport := range map[string]string{"relay-tls": "tls", "mtls": "mtls"} {
+		fmt.Fprintf(&text, `- {name: %[1]s, addr: %[2]q, listener: {type: tcp}, handler: {type: tcp, chain: %[1]s}, forwarder: {nodes: [{name: origin, addr: %[3]q}]}}
+- {name: %[1]s-server, addr: %[4]q, listener: {type: %[5]s}, handler: {type: relay}}
+`, service, addrs[service], setting.origin, addrs[service+"-server"], transport)
+		chains += fmt.Sprintf("- {name: %s, hops: [{name: hop, nodes: [{name: node, addr: %q, connector: {type: relay}, dialer: {type: %s}}]}]}\n",
+			service, addrs[service+"-server"], transport)
+	}
 	authers := fmt.Sprintf("authers:\n- {name: grpc, plugin: {type: grpc, addr: %q}}\n", setting.plugin)
 	if addr := addrs["wasm"]; addr != "" {
 		fmt.Fprintf(&text, "- {name: wasm, addr: %q, listener: {type: tcp}, handler: {type: http, auther: wasm}}\n", addr)
 		authers += fmt.Sprintf("- {name: wasm, plugin: {type: wasm, addr: %q, config: {users: '%s:%s'}}}\n", absolute(*guest), user, password)
 	}
-	return text.String() + authers
+	return text.String() + chains + authers
 }
 
 func haproxyConfig(setting setting, addrs map[string]string) string {

@@ -43,8 +43,12 @@ func (r results) print() {
 		{"connect", "HTTP CONNECT", "%.0f"},
 		{"grpc", "HTTP CONNECT, gRPC authenticator", "%.0f"},
 		{"wasm", "HTTP CONNECT, wasm authenticator (GOST: gRPC)", "%.0f"},
+		{"relay-tls", "relay over TLS, both ends", "%.0f"},
+		{"mtls", "relay over mtls, both ends", "%.0f"},
 		{"bulk", "GB per CPU-second: TCP forward", "%.2f"},
 		{"bulk-connect", "HTTP CONNECT", "%.2f"},
+		{"bulk-relay-tls", "relay over TLS, both ends", "%.2f"},
+		{"bulk-mtls", "relay over mtls, both ends", "%.2f"},
 		{"idle-forward", "KiB resident per idle connection: TCP forward", "%.1f"},
 		{"idle-grpc", "HTTP CONNECT, gRPC authenticator", "%.1f"},
 		{"idle-wasm", "HTTP CONNECT, wasm authenticator (GOST: gRPC)", "%.1f"},
@@ -73,6 +77,10 @@ func (r results) print() {
 	r.bar("wasm", "GOST", 3, "connections per CPU-second, wasm authenticator beside GOST's gRPC")
 	r.bar("bulk", "GOST", 1.5, "bulk beside GOST")
 	r.bar("bulk-connect", "GOST", 1.5, "bulk through HTTP CONNECT beside GOST")
+	r.bar("relay-tls", "GOST", 1.5, "connections over relay+tls beside GOST")
+	r.bar("mtls", "GOST", 1.5, "connections over relay+mtls beside GOST")
+	r.bar("bulk-relay-tls", "GOST", 1.5, "bulk over relay+tls beside GOST")
+	r.bar("bulk-mtls", "GOST", 1.5, "bulk over relay+mtls beside GOST")
 	r.bar("bulk", "HAProxy", 1.2, "bulk beside HAProxy")
 	for _, load := range []string{"idle-forward", "idle-grpc", "idle-wasm"} {
 		if each, there := r.of(load, "drawspan"); there {
