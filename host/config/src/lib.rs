@@ -13,6 +13,7 @@ mod diagnostic;
 mod header;
 mod hop;
 mod hosts;
+mod ingress;
 mod input;
 mod limit;
 mod load;
@@ -44,6 +45,7 @@ pub use chain::{Chain, ChainGroup, ChainHop};
 pub use diagnostic::{Diagnostic, Severity};
 pub use hop::{Hop, HopKind, HopNodes};
 pub use hosts::{HostMapping, HostPattern, Hosts, HostsKind};
+pub use ingress::{Ingress, IngressKind, IngressRule, TunnelEndpoint};
 pub use input::{CommandLine, Input};
 pub use limit::{ConnLimit, ConnLimiter, LimitKey, Limiter, LimiterKind, RateLimit, RateLimiter, TrafficLimit};
 pub use load::{Format, load, load_plugin, render};
@@ -55,7 +57,7 @@ pub use node::{
     BodyRewrite, Connector, ConnectorKind, Dialer, HttpConnector, MediaTypes, Node, NodeAddr, NodeFilter, NodeHttp,
     NodeNetwork, Rewrite, Socks5Connector, UrlRewrite, WsDialer,
 };
-pub use observer::{Observer, Rewriter};
+pub use observer::{Observer, Rewriter, ServiceDiscovery};
 pub use pattern::{AdmissionPattern, BypassPattern};
 pub use plugin::{
     Addresses, Backing, Cache, ComponentAddr, GrpcTarget, HostName, HttpHost, Instance, Mount, OnError, Plugin,
@@ -94,6 +96,10 @@ pub struct Config {
     pub resolvers: Vec<Resolver>,
     /// Addresses of host names.
     pub hosts: Vec<Hosts>,
+    /// Tunnels of public host names.
+    pub ingresses: Vec<Ingress>,
+    /// Who knows which gateway holds a tunnel.
+    pub sds: Vec<ServiceDiscovery>,
     /// Bytes per second.
     pub limiters: Vec<Limiter>,
     /// Connections at a time.

@@ -9,10 +9,10 @@ use crate::service::{HandlerKind, Service};
 use crate::tls::ServerBlock;
 use crate::tree::{self, Node};
 use crate::{Config, Diagnostic, Input, Loaded, Place, Severity, Source};
-use crate::{admission, auther, chain, hop, hosts, limit, log, metrics, observer, recorder, resolver, service, tls};
+use crate::{admission, auther, chain, hop, hosts, ingress, limit, log, metrics, observer, recorder, resolver, service, tls};
 
 /// Keys that GOST knows and drawspan doesn't implement.
-const NOT_IMPLEMENTED: [&str; 8] = ["ingresses", "routers", "sds", "caches", "quotas", "loggers", "profiling", "api"];
+const NOT_IMPLEMENTED: [&str; 6] = ["routers", "caches", "quotas", "loggers", "profiling", "api"];
 
 /// Reads, merges and checks `inputs`: lists are concatenated; `tls`, `log` and `metrics` are taken from the last input that
 /// has them.
@@ -131,6 +131,8 @@ fn decode(root: &Node, config: &mut Config, certificate: &mut Option<ServerBlock
     object.list("bypasses", &mut config.bypasses, admission::bypass, cx);
     object.list("resolvers", &mut config.resolvers, resolver::decode, cx);
     object.list("hosts", &mut config.hosts, hosts::decode, cx);
+    object.list("ingresses", &mut config.ingresses, ingress::decode, cx);
+    object.list("sds", &mut config.sds, observer::sd, cx);
     object.list("limiters", &mut config.limiters, limit::traffic, cx);
     object.list("climiters", &mut config.climiters, limit::connections, cx);
     object.list("rlimiters", &mut config.rlimiters, limit::rate, cx);

@@ -1,4 +1,5 @@
-//! `observers[]` and `rewriters[]`: who is told what happens, and who may change bodies.
+//! `observers[]`, `rewriters[]` and `sds[]`: who is told what happens, who may change bodies, and who knows which gateway
+//! holds a tunnel.
 
 use crate::At;
 use crate::decode::{Context, Item, Kind, Object, Unknown};
@@ -22,6 +23,15 @@ pub struct Rewriter {
     pub plugin: Box<Plugin>,
 }
 
+/// Knows which gateway holds a tunnel.
+#[derive(Clone, Debug)]
+pub struct ServiceDiscovery {
+    /// Unique among sds.
+    pub name: At<String>,
+    /// Who it is; there is no other form.
+    pub plugin: Box<Plugin>,
+}
+
 pub(crate) fn observer(item: &Item<'_>, cx: &mut Context) -> Option<Observer> {
     let (name, plugin) = plugin_only(item, Kind::Observer, cx)?;
     Some(Observer { name, plugin })
@@ -30,6 +40,11 @@ pub(crate) fn observer(item: &Item<'_>, cx: &mut Context) -> Option<Observer> {
 pub(crate) fn rewriter(item: &Item<'_>, cx: &mut Context) -> Option<Rewriter> {
     let (name, plugin) = plugin_only(item, Kind::Rewriter, cx)?;
     Some(Rewriter { name, plugin })
+}
+
+pub(crate) fn sd(item: &Item<'_>, cx: &mut Context) -> Option<ServiceDiscovery> {
+    let (name, plugin) = plugin_only(item, Kind::Sd, cx)?;
+    Some(ServiceDiscovery { name, plugin })
 }
 
 fn plugin_only(item: &Item<'_>, kind: Kind, cx: &mut Context) -> Option<(At<String>, Box<Plugin>)> {

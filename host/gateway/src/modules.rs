@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use drawspan_config::{
-    AdmissionKind, AdmissionPattern, At, AutherKind, BypassKind, BypassPattern, Config, Diagnostic, HostsKind,
-    LimitKey, LimiterKind, ResolverKind, Rules,
+    AdmissionKind, AdmissionPattern, At, AutherKind, BypassKind, BypassPattern, Config, Diagnostic, HostPattern, HostsKind,
+    IngressKind, IngressRule, LimitKey, LimiterKind, ResolverKind, Rules,
 };
 use drawspan_modules::{
     Admission, AdmissionRules, AllOf, Bypass, BypassGroup, BypassMember, BypassRules, ConnLimiter, HostTable, Hosts,
-    LimitRules, Limiter, Observer, RateLimiter, Rates, Resolver, Rewriter, TargetPattern, UserTable,
+    Endpoint, Ingress, IngressRules, LimitRules, Limiter, Observer, RateLimiter, Rates, Resolver, Rewriter, ServiceDiscovery, TargetPattern, UserTable,
 };
 use drawspan_proxy::LimitSource;
 use drawspan_wit::admission::AdmissionRequest;
@@ -32,6 +32,8 @@ pub(crate) struct Modules {
     bypasses: HashMap<String, (BoxPlugin<BypassRequest>, bool)>,
     pub(crate) hosts: HashMap<String, Hosts>,
     pub(crate) resolvers: HashMap<String, Resolver>,
+    pub(crate) ingresses: HashMap<String, Ingress>,
+    pub(crate) sds: HashMap<String, ServiceDiscovery>,
     limiters: HashMap<String, Limits>,
     pub(crate) climiters: HashMap<String, ConnLimiter>,
     pub(crate) rlimiters: HashMap<String, RateLimiter>,
@@ -91,8 +93,7 @@ impl Modules {
         each!(errors, &config.hosts, modules.hosts, |hosts| match &hosts.kind {
             HostsKind::Mappings(mappings) => {
                 let names = mappings.iter().flat_map(|mapping| mapping.names.iter().map(|name| (name, mapping.ip)));
-                let dotted = |subdomains: bool| if subdomains { "." } else { "" };
-                let table = names.map(|(name, ip)| (format!("{}{}", dotted(name.subdomains), name.name), ip));
+                let table = names.map(|(name, ip)| (dotted(name), ip));
                 Ok(Hosts::new(boxed(HostTable::new(table))))
             }
             HostsKind::Plugin(plugin) =>
@@ -106,6 +107,17 @@ impl Modules {
                 loaded.map(|client| Resolver::new(boxed(client)))
             }
         });
+        each!(errors, &config.ingresses, modules.ingresses, |ingress| match &ingress.kind {
+            IngressKind::Rules(rules) => Ok(ingress_rules(rules)),
+            IngressKind::Plugin(plugin) => {
+                let loaded = plugins.load(&ingress.name, Module::Ingress, plugin).await;
+                loaded.map(|client| Ingress::new(Arc::new(client)))
+            }
+        });
+        each!(errors, &config.sds, modules.sds, |sd| plugins
+            .load(&sd.name, Module::Sd, &sd.plugin)
+            .await
+            .map(|client| ServiceDiscovery::new(Arc::new(client))));
         each!(errors, &config.limiters, modules.limiters, |limiter| match &limiter.kind {
             LimiterKind::Limits(limits) => {
                 let rates =
@@ -188,6 +200,17 @@ impl Modules {
 fn named<'a, T>(names: &'a [At<String>], map: &'a HashMap<String, T>) -> impl Iterator<Item = &'a T> {
     // The config was checked: every name is there.
     names.iter().filter_map(|name| map.get(&name.value))
+}
+
+/// An ingress that stands in the config.
+pub(crate) fn ingress_rules(rules: &[IngressRule]) -> Ingress {
+    let endpoint = |rule: &IngressRule| Endpoint { tunnel: rule.endpoint.tunnel, private: rule.endpoint.private };
+    Ingress::new(Arc::new(IngressRules::new(rules.iter().map(|rule| (dotted(&rule.hostname), endpoint(rule))))))
+}
+
+/// With a dot in front if all names below are meant too.
+fn dotted(name: &HostPattern) -> String {
+    format!("{}{}", if name.subdomains { "." } else { "" }, name.name)
 }
 
 /// What the config's language has and the gateway hasn't.

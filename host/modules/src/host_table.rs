@@ -1,6 +1,5 @@
 //! [`HostTable`]: a hosts table that stands in the config (GOST reference, modules 4.7).
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,16 +7,18 @@ use drawspan_wit::host_mapper::LookupRequest;
 use drawspan_wit::types::AddressFamily;
 use drawspan_wit::{CallError, Plugin};
 
+use crate::name_table::NameTable;
+
 /// Addresses of names. `.example.com` is the name and all below it; `.` is all that nothing else fits.
 #[derive(Clone, Debug, Default)]
-pub struct HostTable(HashMap<String, Vec<IpAddr>>);
+pub struct HostTable(NameTable<Vec<IpAddr>>);
 
 impl HostTable {
     /// With those pairs; a name's addresses keep their order.
     pub fn new(mappings: impl IntoIterator<Item = (String, IpAddr)>) -> Self {
-        let mut table: HashMap<String, Vec<IpAddr>> = HashMap::new();
+        let mut table: NameTable<Vec<IpAddr>> = NameTable::default();
         for (name, ip) in mappings {
-            let addresses = table.entry(name.to_ascii_lowercase()).or_default();
+            let addresses = table.entry(&name);
             if !addresses.contains(&ip) {
                 addresses.push(ip);
             }
@@ -25,13 +26,8 @@ impl HostTable {
         Self(table)
     }
 
-    /// Exact, then with a dot in front, then each parent with a dot in front.
     fn find(&self, host: &str) -> &[IpAddr] {
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        let dotted = format!(".{host}");
-        let parents = dotted.match_indices('.').map(|(at, _)| &dotted[at..]);
-        let found = self.0.get(&host).or_else(|| parents.chain(["."]).find_map(|name| self.0.get(name)));
-        found.map_or(&[], Vec::as_slice)
+        self.0.find(host).map_or(&[], Vec::as_slice)
     }
 }
 

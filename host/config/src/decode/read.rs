@@ -30,7 +30,7 @@ impl<'n> Object<'n> {
         cx.names.define(kind, name.as_ref());
         if name.is_none() {
             let noun = kind.noun();
-            let article = if noun.starts_with(['a', 'o']) { "an" } else { "a" };
+            let article = if noun.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
             cx.push(self.error(format!("{article} {noun} needs a name")));
         }
         name

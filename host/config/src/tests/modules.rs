@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use uuid::Uuid;
+
 use super::*;
 
 fn config() -> Config {
@@ -126,6 +128,20 @@ fn resolvers_and_hosts() {
     let name = |name: &str, subdomains| HostPattern { name: name.into(), subdomains };
     assert_eq!(values(&mappings[0].names), [name("example.com", true)]);
     assert_eq!(values(&mappings[1].names), [name("localhost", false), name("ip6-localhost", false)]);
+}
+
+#[test]
+fn ingresses() {
+    let config = config();
+    let IngressKind::Rules(rules) = &config.ingresses[0].kind else { panic!() };
+    let rule = |name: &str, subdomains, id, private| IngressRule {
+        hostname: HostPattern { name: name.into(), subdomains },
+        endpoint: TunnelEndpoint { tunnel: Uuid::from_u128(id), private },
+    };
+    let id = 0x4d21094e_b74c_4916_86c1_d9fa36ea677b;
+    assert_eq!(rules[..], [rule("example.com", true, id, true), rule("a", false, id + 1, false)]);
+    assert!(matches!(config.ingresses[1].kind, IngressKind::Plugin(_)));
+    assert_eq!(config.sds[0].name.as_str(), "sd0");
 }
 
 #[test]

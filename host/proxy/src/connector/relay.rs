@@ -79,7 +79,7 @@ impl Relay {
             password: password.into_bytes(),
         });
         let udp = network == Some(Network::Udp);
-        Request { command, udp, features: Features { network, user, address: Some(address) } }
+        Request { command, udp, features: Features { network, user, address: Some(address), ..Features::default() } }
     }
 
     async fn ask(&self, conn: Buffered, request: Request) -> Result<Buffered, ConnectError> {

@@ -7,18 +7,49 @@ use crate::socks::{Address, SocksError};
 
 const USER: u8 = 1;
 const ADDRESS: u8 = 2;
+const TUNNEL: u8 = 3;
 const NETWORK: u8 = 4;
 
-/// What a message is about. Of a feature that is there several times the last counts. Those that aren't known, or mean
-/// nothing to a relay (a tunnel's id, metadata), are skipped. GOST: until 3.2.6 closes the connection at an unknown one.
+/// What a message is about. Of a feature that is there several times the last counts. Those that aren't known (metadata
+/// among them) are skipped. GOST: until 3.2.6 closes the connection at an unknown one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Features {
     /// Which network; TCP if it isn't said.
     pub network: Option<Network>,
     /// Who asks.
     pub user: Option<Credentials>,
-    /// A request's target, or where a server listens.
+    /// Where it comes from: the first of several addresses.
+    pub source: Option<Address>,
+    /// A request's target, or where a server listens: the last address.
     pub address: Option<Address>,
+    /// A tunnel, or one of those who serve it.
+    pub tunnel: Option<TunnelId>,
+}
+
+/// Which tunnel, or which of the connectors that serve one (GOST reference, dataplane 3.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TunnelId {
+    /// A UUID's bytes.
+    pub id: [u8; 16],
+    /// A connector is for datagrams.
+    pub udp: bool,
+    /// How often a connector is chosen, among others.
+    pub weight: u8,
+}
+
+impl TunnelId {
+    const UDP: u8 = 1;
+
+    /// Reads it. What is missing behind the id is zero.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (id, rest) = bytes.split_first_chunk()?;
+        let byte = |at| rest.get(at).copied().unwrap_or(0);
+        Some(Self { id: *id, udp: byte(0) & Self::UDP != 0, weight: byte(3) })
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        [&self.id[..], &[u8::from(self.udp) * Self::UDP, 0, 0, self.weight]].concat()
+    }
 }
 
 /// What a connection is made over.
@@ -78,8 +109,10 @@ impl Features {
                 }
                 ADDRESS => {
                     let (address, _) = Address::parse(value)?.ok_or(RelayError::CutOff(kind))?;
+                    features.source = features.source.or(features.address);
                     features.address = Some(address);
                 }
+                TUNNEL => features.tunnel = Some(TunnelId::read(value).ok_or(RelayError::CutOff(kind))?),
                 NETWORK => features.network = Some(Network::of(inner.u16().map_err(cut_off)?)),
                 _ => {}
             }
@@ -89,7 +122,7 @@ impl Features {
 
     /// Appends them, in the order in which GOST's clients do.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), SocksError> {
-        let Self { network, user, address } = self;
+        let Self { network, user, source, address, tunnel } = self;
         if let Some(network) = network {
             put(out, NETWORK, &network.number().to_be_bytes());
         }
@@ -101,10 +134,13 @@ impl Features {
             }
             put(out, USER, &value);
         }
-        if let Some(address) = address {
+        for address in source.iter().chain(address) {
             let mut value = Vec::new();
             address.encode(&mut value)?;
             put(out, ADDRESS, &value);
+        }
+        if let Some(tunnel) = tunnel {
+            put(out, TUNNEL, &tunnel.bytes());
         }
         Ok(())
     }
@@ -137,7 +173,22 @@ mod tests {
         ]
         .concat();
         let features = Features::read(&bytes).unwrap();
-        assert_eq!(features, Features { address: Some(address(81)), ..Features::default() });
+        let tunnel = Some(TunnelId { id: [7; 16], udp: true, weight: 7 });
+        let (source, address) = (Some(address(80)), Some(address(81)));
+        assert_eq!(features, Features { source, address, tunnel, ..Features::default() });
+    }
+
+    #[test]
+    fn tunnels() {
+        let bytes = b"\x03\x00\x14\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x01\x00\x00\xff";
+        let id = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+        let features = Features::read(bytes).unwrap();
+        assert_eq!(features.tunnel, Some(TunnelId { id, udp: true, weight: 255 }));
+        let mut out = Vec::new();
+        features.write(&mut out).unwrap();
+        assert_eq!(out, bytes);
+        let short = Features::read(&[&[3, 0, 17], &id[..], &[0x80]].concat()).unwrap();
+        assert_eq!(short.tunnel, Some(TunnelId { id, udp: false, weight: 0 }));
     }
 
     #[test]
@@ -166,6 +217,7 @@ mod tests {
             (b"\x01\x00\x02\x01u", RelayError::CutOff(1)),
             (b"\x02\x00\x03\x01\x7f\x00", RelayError::CutOff(2)),
             (b"\x02\x00\x01\x09", RelayError::Value(SocksError::AddressType(9))),
+            (b"\x03\x00\x0f\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", RelayError::CutOff(3)),
             (b"\x04\x00\x01\x00", RelayError::CutOff(4)),
             (b"\x63\x00\x05\x00", RelayError::CutOff(0x63)),
             (b"\x63", RelayError::CutOff(0x63)),

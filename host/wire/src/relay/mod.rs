@@ -5,7 +5,7 @@
 
 mod features;
 
-pub use features::{Features, Network};
+pub use features::{Features, Network, TunnelId};
 
 use std::fmt;
 
@@ -245,7 +245,7 @@ mod tests {
     fn a_request_to_connect() {
         let bytes = b"\x01\x01\x00\x17\x01\x00\x04\x01u\x01p\x02\x00\x0d\x03\x09localhost\x4a\x38";
         let request = drip(bytes, Request::parse);
-        let features = Features { user: user(), address: name("localhost", 19000), network: None };
+        let features = Features { user: user(), address: name("localhost", 19000), ..Features::default() };
         assert_eq!(request, Request { command: Command::Connect, udp: false, features });
         assert_eq!((request.network(), request.encode().unwrap()), (Network::Tcp, bytes.to_vec()));
     }
@@ -256,7 +256,7 @@ mod tests {
             b"\x01\x81\x00\x16\x04\x00\x02\x00\x01\x01\x00\x04\x01u\x01p\x02\x00\x07\x01\x7f\x00\x00\x01\x4a\x39";
         let request = drip(bytes, Request::parse);
         let address = Some(Address::Ip("127.0.0.1:19001".parse().unwrap()));
-        assert_eq!(request.features, Features { user: user(), address, network: Some(Network::Udp) });
+        assert_eq!(request.features, Features { user: user(), address, network: Some(Network::Udp), ..Features::default() });
         assert!(request.udp && request.network() == Network::Udp);
         assert_eq!(request.encode().unwrap(), bytes);
         // The network feature alone does as well.
