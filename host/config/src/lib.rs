@@ -55,7 +55,7 @@ pub use mux::Mux;
 pub use network::{Egress, Interface, InterfaceSource, ProxyVersion};
 pub use node::{
     BodyRewrite, Connector, ConnectorKind, Dialer, HttpConnector, MediaTypes, Node, NodeAddr, NodeFilter, NodeHttp,
-    NodeNetwork, Rewrite, Socks5Connector, UrlRewrite, WsDialer,
+    NodeNetwork, Rewrite, Socks5Connector, TunnelConnector, UrlRewrite, WsDialer,
 };
 pub use observer::{Observer, Rewriter, ServiceDiscovery};
 pub use pattern::{AdmissionPattern, BypassPattern};
@@ -70,9 +70,10 @@ pub use rule::{Matcher, Rule};
 pub use secret::Secret;
 pub use selector::{Selector, Strategy};
 pub use service::{
-    FileHandler, ForwardHandler, Forwarder, ForwarderHop, Handler, HandlerKind, HashSource, HttpHandler, LimiterScope,
-    Listener, ListenerKind, MetricsHandler, ProbeResist, Record, RecorderUse, RelayHandler, Reports, Service,
-    ServiceMetadata, Sniffing, Socks5Handler, TcpKeepalive, UdpListener, UnixListener, WsListener,
+    Entrypoint, FileHandler, ForwardHandler, Forwarder, ForwarderHop, Handler, HandlerKind, HashSource, HttpHandler,
+    LimiterScope, Listener, ListenerKind, MetricsHandler, ProbeResist, Record, RecorderUse, RelayHandler, Reports,
+    Service, ServiceMetadata, Sniffing, Socks5Handler, TcpKeepalive, TunnelHandler, TunnelIngress, UdpListener,
+    UnixListener, WsListener,
 };
 pub use source::{At, Place, Source};
 pub use tls::{Certificate, CipherSuite, ClientTls, GeneratedCertificate, ServerTls, TlsOptions, TlsVersion};

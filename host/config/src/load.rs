@@ -8,8 +8,10 @@ use crate::plugin::{self, Plugin};
 use crate::service::{HandlerKind, Service};
 use crate::tls::ServerBlock;
 use crate::tree::{self, Node};
-use crate::{Config, Diagnostic, Input, Loaded, Place, Severity, Source};
-use crate::{admission, auther, chain, hop, hosts, ingress, limit, log, metrics, observer, recorder, resolver, service, tls};
+use crate::{At, Config, Diagnostic, Input, ListenAddr, Loaded, Place, Severity, Source};
+use crate::{
+    admission, auther, chain, hop, hosts, ingress, limit, log, metrics, observer, recorder, resolver, service, tls,
+};
 
 /// Keys that GOST knows and drawspan doesn't implement.
 const NOT_IMPLEMENTED: [&str; 6] = ["routers", "caches", "quotas", "loggers", "profiling", "api"];
@@ -162,16 +164,24 @@ fn complete(service: &mut Service, certificate: Option<&ServerBlock>) {
 
 /// Reports services that would listen on the same address.
 fn check_addresses(config: &Config, cx: &mut Context) {
-    let mut first: HashMap<_, &Service> = HashMap::new();
-    for service in config.services.iter().filter(|service| !service.addr.is_ephemeral()) {
+    let mut first: HashMap<_, (&Service, &At<ListenAddr>)> = HashMap::new();
+    for service in &config.services {
         let is_udp = matches!(service.listener.kind, service::ListenerKind::Udp(_));
-        let other = *first.entry((&service.addr.value, is_udp)).or_insert(service);
-        if !std::ptr::eq(other, service) {
-            let message = format!(
-                "service `{}` listens on {} like service `{}`",
-                service.name.value, service.addr.value, other.name.value
-            );
-            cx.push(Diagnostic::error(&service.addr.place, message));
+        let entrypoints = match &service.handler.kind {
+            HandlerKind::Tunnel(tunnel) => &tunnel.entrypoints[..],
+            _ => &[],
+        };
+        let entrypoints = entrypoints.iter().map(|entrypoint| (&entrypoint.addr, false));
+        for (addr, is_udp) in [(&service.addr, is_udp)].into_iter().chain(entrypoints) {
+            if addr.is_ephemeral() {
+                continue;
+            }
+            let (other, known) = *first.entry((&addr.value, is_udp)).or_insert((service, addr));
+            if !std::ptr::eq(known, addr) {
+                let (name, other) = (&service.name.value, &other.name.value);
+                let message = format!("service `{name}` listens on {} like service `{other}`", addr.value);
+                cx.push(Diagnostic::error(&addr.place, message));
+            }
         }
     }
 }

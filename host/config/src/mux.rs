@@ -36,6 +36,8 @@ impl Mux {
     };
     /// The same in version 2.
     pub(crate) const V2: Self = Self { version: 2, ..Self::V1 };
+    /// For tunnels.
+    pub(crate) const TUNNEL: Self = Self { stream_buffer: 1024 * 1024, ..Self::V2 };
 }
 
 /// Reads what differs from `default`. What contradicts itself is an error; GOST: no session works then.

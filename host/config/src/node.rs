@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use connector::is_known as is_connector;
-pub use connector::{Connector, ConnectorKind, HttpConnector, Socks5Connector};
+pub use connector::{Connector, ConnectorKind, HttpConnector, Socks5Connector, TunnelConnector};
 pub use dialer::{Dialer, WsDialer};
 pub(crate) use dialer::{is_known as is_dialer, url_path};
 pub use http::{BodyRewrite, MediaTypes, NodeHttp, Rewrite, UrlRewrite};

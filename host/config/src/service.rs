@@ -9,6 +9,7 @@ mod metadata;
 mod recorders;
 mod relay;
 mod socks5;
+mod tunnel;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub use metadata::{LimiterScope, ServiceMetadata};
 pub use recorders::{Record, RecorderUse};
 pub use relay::RelayHandler;
 pub use socks5::Socks5Handler;
+pub use tunnel::{Entrypoint, TunnelHandler, TunnelIngress};
 
 pub(crate) use handler::is_known as is_handler;
 pub(crate) use listener::is_known as is_listener;

@@ -271,6 +271,13 @@ fn proxy_connector(from: &drawspan_config::Connector, place: &Place) -> Result<C
         ConnectorKind::Relay { no_delay, mux } => {
             Connector::Relay(connector::Relay { auth, no_delay: *no_delay, mux: mux::config(*mux), timeout })
         }
+        ConnectorKind::Tunnel(tunnel) => Connector::Tunnel(connector::Tunnel {
+            id: tunnel.id,
+            weight: tunnel.weight,
+            mux: mux::config(tunnel.mux),
+            auth,
+            timeout,
+        }),
         ConnectorKind::Sni { host } => Connector::Sni(connector::Sni { host: host.clone() }),
         ConnectorKind::Forward => Connector::Forward,
         ConnectorKind::Direct { reject } => Connector::Direct { reject: *reject },

@@ -59,8 +59,14 @@ impl Gateway {
         let mut services = Vec::with_capacity(config.services.len());
         for service in &config.services {
             match objects.service(service) {
-                Ok(made) => {
-                    services.push(Ready { made, addr: service.addr.value.clone(), listener: service.listener.clone() })
+                Ok(mut made) => {
+                    let beside = std::mem::take(&mut made.entrypoints).into_iter().map(|(addr, service)| {
+                        let entrypoints = Vec::new();
+                        let made = Made { service, reporter: None, client_reporter: None, remote: None, entrypoints };
+                        Ready { made, addr, listener: drawspan_config::Listener::tcp() }
+                    });
+                    services.extend(beside);
+                    services.push(Ready { made, addr: service.addr.value.clone(), listener: service.listener.clone() });
                 }
                 Err(error) => errors.push(error),
             }
@@ -82,7 +88,7 @@ impl Gateway {
         let sids = Arc::new(Sids::new());
         let mut services = Vec::with_capacity(self.services.len());
         for Ready { made, addr, listener } in self.services {
-            let Made { service, reporter, client_reporter, remote } = made;
+            let Made { service, reporter, client_reporter, remote, entrypoints: _ } = made;
             let bound = bind(&addr, &listener, remote, &service.name).await;
             let listener = bound.map_err(|source| BindError { service: Arc::clone(&service.name), source })?;
             let (service, sids) = (Arc::new(service), Arc::clone(&sids));

@@ -16,6 +16,7 @@ mod serve;
 mod services;
 mod sid;
 mod tls;
+mod tunnels;
 mod without_effect;
 
 pub use gateway::{BindError, Bound, Gateway};

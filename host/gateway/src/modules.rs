@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use drawspan_config::{
-    AdmissionKind, AdmissionPattern, At, AutherKind, BypassKind, BypassPattern, Config, Diagnostic, HostPattern, HostsKind,
-    IngressKind, IngressRule, LimitKey, LimiterKind, ResolverKind, Rules,
+    AdmissionKind, AdmissionPattern, At, AutherKind, BypassKind, BypassPattern, Config, Diagnostic, HostPattern,
+    HostsKind, IngressKind, IngressRule, LimitKey, LimiterKind, ResolverKind, Rules,
 };
 use drawspan_modules::{
-    Admission, AdmissionRules, AllOf, Bypass, BypassGroup, BypassMember, BypassRules, ConnLimiter, HostTable, Hosts,
-    Endpoint, Ingress, IngressRules, LimitRules, Limiter, Observer, RateLimiter, Rates, Resolver, Rewriter, ServiceDiscovery, TargetPattern, UserTable,
+    Admission, AdmissionRules, AllOf, Bypass, BypassGroup, BypassMember, BypassRules, ConnLimiter, Endpoint, HostTable,
+    Hosts, Ingress, IngressRules, LimitRules, Limiter, Observer, RateLimiter, Rates, Resolver, Rewriter,
+    ServiceDiscovery, TargetPattern, UserTable,
 };
 use drawspan_proxy::LimitSource;
 use drawspan_wit::admission::AdmissionRequest;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use drawspan_config::{
-    At, Config, Diagnostic, ForwarderHop, Handler, HandlerKind, HttpHandler, LimiterScope, ListenerKind, NodeNetwork,
-    ProbeResist, Record, Service, Socks5Handler,
+    At, Config, Diagnostic, ForwarderHop, Handler, HandlerKind, HttpHandler, LimiterScope, ListenAddr, ListenerKind,
+    NodeNetwork, ProbeResist, Record, Service, Socks5Handler,
 };
 use drawspan_modules::{AnyOf, Authenticator, Recorder, UserTable};
 use drawspan_proxy::handler::{
@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::chains::{Chains, direct, node_hop, proxy_version};
 use crate::modules::{Modules, unimplemented};
-use crate::{mux, tls};
+use crate::{mux, tls, tunnels};
 
 /// What services are made of.
 pub(crate) struct Objects {
@@ -36,6 +36,8 @@ pub(crate) struct Made {
     pub(crate) client_reporter: Option<ClientReporter>,
     /// The way to where its connections are accepted, if that is elsewhere.
     pub(crate) remote: Option<Router>,
+    /// What listens beside it: a tunnel server's entry points.
+    pub(crate) entrypoints: Vec<(ListenAddr, drawspan_proxy::Service)>,
 }
 
 impl Objects {
@@ -80,6 +82,7 @@ impl Objects {
         };
         let by_name = |name: &Option<At<String>>| name.as_ref().map(|name| name.value.clone());
         let clients = client_reporter.as_ref().map(|reporter| Arc::clone(&reporter.clients));
+        let mut entrypoints = Vec::new();
         let service = drawspan_proxy::Service {
             name,
             accept_proxy: of.metadata.accept_proxy,
@@ -92,7 +95,7 @@ impl Objects {
             layer,
             mux: of.listener.mux.map(mux::config),
             handshake_timeout,
-            handler: self.handler(of, clients)?,
+            handler: self.handler(of, clients, &mut entrypoints)?,
         };
         let remote = match of.listener.kind {
             ListenerKind::Rtcp | ListenerKind::Rudp(_) => Some(Router {
@@ -102,10 +105,16 @@ impl Objects {
             }),
             _ => None,
         };
-        Ok(Made { service, reporter, client_reporter, remote })
+        Ok(Made { service, reporter, client_reporter, remote, entrypoints })
     }
 
-    fn handler(&self, of: &Service, clients: Option<Arc<ClientCounters>>) -> Result<handler::Handler, Diagnostic> {
+    /// The handler, and what listens beside it.
+    fn handler(
+        &self,
+        of: &Service,
+        clients: Option<Arc<ClientCounters>>,
+        entrypoints: &mut Vec<(ListenAddr, drawspan_proxy::Service)>,
+    ) -> Result<handler::Handler, Diagnostic> {
         let parts = HandlerParts { clients, ..self.parts(of) };
         let read_timeout = of.handler.read_timeout;
         Ok(match &of.handler.kind {
@@ -138,6 +147,11 @@ impl Objects {
                     idle_timeout: of.handler.idle_timeout,
                 };
                 handler::Handler::Forward(Forward::new(parts, self.targets(of)?, settings))
+            }
+            HandlerKind::Tunnel(tunnel) => {
+                let (server, beside) = tunnels::server(of, tunnel, parts, &self.modules);
+                *entrypoints = beside;
+                handler::Handler::Tunnel(server)
             }
             HandlerKind::File(_) => return Err(unimplemented(&of.name, "handler type `file`")),
             HandlerKind::Metrics(_) => return Err(unimplemented(&of.name, "handler type `metrics`")),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use drawspan_wit::ingress::{GetRuleRequest, SetRuleRequest};
 use drawspan_wit::{BoxPlugin, CallError, Plugin};
+use uuid::Uuid;
 
 /// Maps public host names to tunnels. Cheap to clone.
 #[derive(Clone)]

@@ -43,5 +43,5 @@ pub use observer::{Event, EventDetail, EventSource, Observer, ServiceState, Stat
 pub use recorder::Recorder;
 pub use rewriter::Rewriter;
 pub use router::Router;
-pub use sd::ServiceDiscovery;
+pub use sd::{CallError, Service, ServiceDiscovery};
 pub use users::UserTable;

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use drawspan_wit::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest, Service};
-use drawspan_wit::{BoxPlugin, CallError, Plugin};
+use drawspan_wit::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest};
+use drawspan_wit::{BoxPlugin, Plugin};
+
+pub use drawspan_wit::CallError;
+pub use drawspan_wit::service_discovery::Service;
 
 /// A registry in which gateways announce the tunnels that they hold, and find those of others. Cheap to clone.
 #[derive(Clone)]

@@ -236,7 +236,7 @@ mod tests {
         assert!(Arc::ptr_eq(&first[1], &second[1]) && !Arc::ptr_eq(&first[0], &second[0]));
         assert_eq!(first[1].upload.portion(), 100);
 
-        let meters = Meters { client: None, limits: first };
+        let meters = Meters { limits: first, ..Meters::default() };
         let (traffic, activity) = (Traffic::default(), Activity::new());
         let (up, _) = Flow::both(&traffic, &meters, &activity);
         up.moved(1).await;

@@ -17,14 +17,10 @@ import (
 
 	_ "github.com/go-gost/x/connector/direct"
 	_ "github.com/go-gost/x/connector/http"
-	_ "github.com/go-gost/x/connector/tunnel"
 	_ "github.com/go-gost/x/dialer/direct"
 	_ "github.com/go-gost/x/dialer/tcp"
 	_ "github.com/go-gost/x/handler/forward/local"
-	_ "github.com/go-gost/x/handler/forward/remote"
 	_ "github.com/go-gost/x/handler/http"
-	_ "github.com/go-gost/x/handler/tunnel"
-	_ "github.com/go-gost/x/listener/rtcp"
 	_ "github.com/go-gost/x/listener/tcp"
 )
 

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use crate::{
     AdmissionKind, ChainHop, CommandLine, Config, ConnectorKind, Diagnostic, Dialer, Family, Forwarder, ForwarderHop,
-    HandlerKind, HopKind, HopNodes, HostsKind, Input, LimitKey, LimiterKind, ListenAddr, ListenerKind, Mux, NodeAddr,
-    ResolverKind, Selector, Service, Strategy, load,
+    HandlerKind, HopKind, HopNodes, HostPattern, HostsKind, IngressRule, Input, LimitKey, LimiterKind, ListenAddr,
+    ListenerKind, Mux, NodeAddr, ResolverKind, Selector, Service, Strategy, TunnelEndpoint, TunnelIngress, load,
 };
 
 fn flags(listen: &[&str], forward: &[&str]) -> Input {
@@ -61,6 +61,33 @@ fn a_relay_behind_and_before_tls() {
 }
 
 #[test]
+fn a_tunnel_and_the_way_to_one() {
+    const ID: &str = "4d21094e-b74c-4916-86c1-d9fa36ea677b";
+    let server =
+        format!("tunnel://:8443?entrypoint=:80&tunnel=srv.example.com:{ID},*.example.org:${ID}&entrypoint.id={ID}");
+    let node = format!("tunnel+tls://u:p@host:8443?tunnel.id={ID}&tunnel.weight=255&mux.keepaliveInterval=1s");
+    let config = load(&[flags(&[&server], &[])], false).unwrap().config;
+    let HandlerKind::Tunnel(tunnel) = &config.services[0].handler.kind else { panic!() };
+    let TunnelIngress::Rules(rules) = &tunnel.ingress else { panic!() };
+    let rule = |name: &str, subdomains, private| IngressRule {
+        hostname: HostPattern { name: name.into(), subdomains },
+        endpoint: TunnelEndpoint { tunnel: ID.parse().unwrap(), private },
+    };
+    assert_eq!(rules[..], [rule("srv.example.com", false, false), rule("example.org", true, true)]);
+    assert_eq!((tunnel.address.as_str(), tunnel.public_id), (":80", Some(ID.parse().unwrap())));
+    assert_eq!(tunnel.entrypoints[0].addr.to_string(), ":80");
+    assert_eq!((tunnel.mux.version, tunnel.mux.stream_buffer), (2, 1 << 20));
+    let config = load(&[flags(&["http://:0"], &[&node])], false).unwrap().config;
+    let ChainHop::Inline(hop) = &config.chains[0].hops[0] else { panic!() };
+    let HopKind::Nodes(HopNodes { nodes, .. }) = &hop.kind else { panic!() };
+    let ConnectorKind::Tunnel(connector) = &nodes[0].connector.kind else { panic!() };
+    assert_eq!((connector.id, connector.weight), (ID.parse().unwrap(), 255));
+    assert_eq!(connector.mux.keepalive.map(|(interval, _)| interval), Some(Duration::from_secs(1)));
+    let nameless = load(&[flags(&["http://:0"], &["tunnel://host:8443"])], false).unwrap_err();
+    assert!(nameless.iter().any(|it| it.message.ends_with("`tunnel.id` is missing")), "{nameless:?}");
+}
+
+#[test]
 fn auth_in_base64() {
     let config = listen(&["http://:0?auth=dXNlcjpwYXNz"]).unwrap();
     let auth = config.services[0].handler.auth.as_ref().unwrap();
@@ -72,7 +99,18 @@ fn auth_in_base64() {
 fn what_is_refused() {
     for (url, expected) in [
         ("sock5://:1080", &["services[0].handler.type: unknown handler type `sock5`"][..]),
-        ("tunnel+tls://:1080", &["services[0].handler.type: handler type `tunnel` is not implemented"]),
+        ("ssu+tls://:1080", &["services[0].handler.type: handler type `ssu` is not implemented"]),
+        (
+            "tunnel://:1080?tunnel=nonsense,a:b&entrypoint.id=x&entrypoint=80&entrypoint.compression=true",
+            &[
+                "services[0].handler.metadata.tunnel: `nonsense` is not a host name and the id of a tunnel, `host:id`",
+                "services[0].handler.metadata.tunnel: `b` is not the id of a tunnel, such as 4d21094e-b74c-4916-86c1-d9fa36ea677b",
+                "services[0].handler.metadata.entrypoint.id: `x` is not the id of a tunnel, such as 4d21094e-b74c-4916-86c1-d9fa36ea677b",
+                "services[0].handler.metadata.entrypoint: expected an address to listen on such as `:8080` or `127.0.0.1:8080`",
+                "services[0].handler.metadata.entrypoint.compression is not implemented",
+            ],
+        ),
+        ("tunnel://:1080?entrypoint=:1080", &["service `service-0` listens on :1080 like service `service-0`"]),
         ("kcp://:1080", &["services[0].listener.type: listener type `kcp` is not implemented"]),
         ("http+a+b://:1080", &["services[0].listener.type: unknown listener type `a+b`"]),
         ("http://8080", &["services[0].addr: not an address to listen on"]),

@@ -4,11 +4,13 @@ use std::fs;
 use std::io::Read as _;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::auther::{self, Credentials};
 use crate::decode::{Context, Item, Object, Unknown};
 use crate::mux::{self, Mux};
 use crate::tls::{self, ClientTls};
-use crate::{At, Secret, header};
+use crate::{At, Secret, header, ingress};
 
 /// The protocol that is spoken with a proxy.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub enum ConnectorKind {
         /// How connections that it accepts for this machine share one.
         mux: Mux,
     },
+    /// GOST's tunnel.
+    Tunnel(TunnelConnector),
     /// None: the node leads to the target by itself (`tcp`, `unix`, `forward`).
     Forward,
     /// None, with the name in TLS or HTTP hidden from who watches.
@@ -74,24 +78,38 @@ pub struct Socks5Connector {
     pub mux: Mux,
 }
 
+/// Settings of the `tunnel` connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunnelConnector {
+    /// The tunnel (`tunnel.id`); never nil.
+    pub id: Uuid,
+    /// How often who binds through this node is chosen, among others (`tunnel.weight`); while there is one with 255, nobody
+    /// with less is.
+    pub weight: u8,
+    /// How visitors share the connection that they are accepted by.
+    pub mux: Mux,
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Type {
     Http,
     Socks4,
     Socks5,
     Relay,
+    Tunnel,
     Forward,
     Sni,
     Direct,
 }
 
-const TYPES: [(&str, Type); 12] = [
+const TYPES: [(&str, Type); 13] = [
     ("http", Type::Http),
     ("socks4", Type::Socks4),
     ("socks4a", Type::Socks4),
     ("socks5", Type::Socks5),
     ("socks", Type::Socks5),
     ("relay", Type::Relay),
+    ("tunnel", Type::Tunnel),
     ("tcp", Type::Forward),
     ("forward", Type::Forward),
     ("unix", Type::Forward),
@@ -101,7 +119,7 @@ const TYPES: [(&str, Type); 12] = [
 ];
 
 /// Connector types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 10] = ["http2", "http3", "masque", "tunnel", "router", "ss", "ssu", "sshd", "ssh", "serial"];
+const OTHERS: [&str; 9] = ["http2", "http3", "masque", "router", "ss", "ssu", "sshd", "ssh", "serial"];
 
 const RELAYS: [(&str, bool); 2] = [("udp", true), ("tcp", false)];
 const ACTIONS: [(&str, bool); 1] = [("reject", true)];
@@ -126,11 +144,14 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
     // Without a type nobody can say what the other keys mean.
     let kind = kind?;
     let mut metadata = object.section("metadata", cx);
-    let timeout = metadata.seconds(if kind == Type::Relay { "connectTimeout" } else { "timeout" }, cx);
+    let relays = matches!(kind, Type::Relay | Type::Tunnel);
+    let timeout = metadata.seconds(if relays { "connectTimeout" } else { "timeout" }, cx);
     let tls_item = object.take("tls");
     let why = match kind {
         Type::Forward | Type::Direct | Type::Sni => Some("has no effect on this connector"),
-        Type::Http | Type::Socks4 | Type::Relay => Some("has no effect on this connector: the dialer may speak TLS"),
+        Type::Http | Type::Socks4 | Type::Relay | Type::Tunnel => {
+            Some("has no effect on this connector: the dialer may speak TLS")
+        }
         Type::Socks5 => None,
     };
     if let (Some(item), Some(why)) = (tls_item.as_ref().filter(|item| !item.node.value.is_zero()), why) {
@@ -152,6 +173,10 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
             let no_delay = metadata.flag("nodelay", cx);
             Some(ConnectorKind::Relay { no_delay, mux: mux::decode(&mut metadata, Mux::V1, cx) })
         }
+        Type::Tunnel => {
+            others = &TUNNEL_NOT_IMPLEMENTED;
+            tunnel(&mut metadata, cx).map(ConnectorKind::Tunnel)
+        }
         Type::Forward => Some(ConnectorKind::Forward),
         Type::Sni => Some(ConnectorKind::Sni { host: metadata.text("host", cx) }),
         Type::Direct => {
@@ -163,6 +188,20 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
     metadata.finish(others, Unknown::Warn, cx);
     object.finish(&[], Unknown::Warn, cx);
     Some(Connector { kind: kind?, auth, timeout })
+}
+
+/// Metadata of the `tunnel` connector that GOST knows and drawspan doesn't implement.
+const TUNNEL_NOT_IMPLEMENTED: [&str; 2] = ["mux.maxStreamWindow", "record.mode"];
+
+fn tunnel(metadata: &mut Object<'_>, cx: &mut Context) -> Option<TunnelConnector> {
+    let ids = ["tunnelID", "tunnel.id"].map(|key| metadata.take(key).filter(|item| !item.node.value.is_zero()));
+    let id = match ids.into_iter().flatten().next() {
+        Some(item) => item.checked(cx, ingress::tunnel_id),
+        None => metadata.missing("tunnel.id", cx),
+    };
+    let weight = metadata.integer("tunnel.weight", 0..=u8::MAX.into(), cx).unwrap_or(0);
+    let mux = mux::decode(metadata, Mux::TUNNEL, cx);
+    Some(TunnelConnector { id: id?.value, weight: u8::try_from(weight).unwrap_or(u8::MAX), mux })
 }
 
 fn socks5(

@@ -38,8 +38,8 @@ fn what_is_wrong_is_said_in_one_line() {
         ("{}", "node: `addr` is missing"),
         (r#"{"addr":"x"}"#, "node.addr: expected a host and a port"),
         (
-            r#"{"addr":"x:1","connector":{"type":"tunnel"},"dialer":{"type":"tcpp"}}"#,
-            "node.connector.type: connector type `tunnel` is not implemented; node.dialer.type: unknown dialer type `tcpp`",
+            r#"{"addr":"x:1","connector":{"type":"masque"},"dialer":{"type":"tcpp"}}"#,
+            "node.connector.type: connector type `masque` is not implemented; node.dialer.type: unknown dialer type `tcpp`",
         ),
         (r#"{"addr":"x:1","tlss":{}}"#, "node.tlss: unknown key"),
         (

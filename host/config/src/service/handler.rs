@@ -7,11 +7,11 @@ use super::forwarder::{self, ForwardHandler};
 use super::http::{self, HttpHandler};
 use super::relay::{self, RelayHandler};
 use super::socks5::{self, Socks5Handler};
-use crate::At;
+use super::tunnel::{self, TunnelHandler};
 use crate::auther::{self, Credentials};
 use crate::chain::{self, ChainGroup};
 use crate::decode::{Context, Kind, Object, Unknown};
-use crate::mux;
+use crate::{At, Diagnostic, mux};
 
 /// What a service does with connections.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub enum HandlerKind {
     Auto(Box<HttpHandler>, Box<Socks5Handler>),
     /// GOST's relay, to what clients name or to the service's forwarder.
     Relay(RelayHandler),
+    /// Leads visitors to whoever registered for them.
+    Tunnel(Box<TunnelHandler>),
     /// Forwards to the service's forwarder (`tcp`, `udp`, `unix`, `forward`, `rtcp`, `rudp`; the listener says which
     /// network).
     Forward(ForwardHandler),
@@ -99,12 +101,13 @@ enum Type {
     Socks4,
     Socks5,
     Relay,
+    Tunnel,
     Forward,
     File,
     Metrics,
 }
 
-const TYPES: [(&str, Type); 15] = [
+const TYPES: [(&str, Type); 16] = [
     ("auto", Type::Auto),
     ("http", Type::Http),
     ("socks4", Type::Socks4),
@@ -112,6 +115,7 @@ const TYPES: [(&str, Type); 15] = [
     ("socks5", Type::Socks5),
     ("socks", Type::Socks5),
     ("relay", Type::Relay),
+    ("tunnel", Type::Tunnel),
     ("tcp", Type::Forward),
     ("udp", Type::Forward),
     ("forward", Type::Forward),
@@ -123,9 +127,9 @@ const TYPES: [(&str, Type); 15] = [
 ];
 
 /// Handler types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 17] = [
-    "http2", "http3", "tunnel", "dns", "red", "redirect", "redu", "router", "tun", "tungo", "tap", "ss", "ssu", "api",
-    "sni", "serial", "sshd",
+const OTHERS: [&str; 16] = [
+    "http2", "http3", "dns", "red", "redirect", "redu", "router", "tun", "tungo", "tap", "ss", "ssu", "api", "sni",
+    "serial", "sshd",
 ];
 
 /// Whether `name` is a handler's.
@@ -193,6 +197,14 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Handl
         Type::Relay => {
             others.extend(mux::NOT_IMPLEMENTED);
             HandlerKind::Relay(relay::decode(&mut metadata, cx))
+        }
+        Type::Tunnel => {
+            others.extend(mux::NOT_IMPLEMENTED.iter().chain(&tunnel::NOT_IMPLEMENTED));
+            if let Some(chain) = chains.as_ref().and_then(|group| group.chains.first()) {
+                // GOST: ignores it.
+                cx.push(Diagnostic::warning(&chain.place, "a tunnel handler has no use for a chain"));
+            }
+            HandlerKind::Tunnel(Box::new(tunnel::decode(&mut metadata, cx)))
         }
         Type::Forward => HandlerKind::Forward(forwarder::handler(&mut metadata, cx)),
         Type::File => HandlerKind::File(file::decode(&mut metadata, cx)?),

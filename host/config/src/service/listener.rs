@@ -55,6 +55,14 @@ impl ListenerKind {
     }
 }
 
+impl Listener {
+    /// Plain TCP.
+    #[must_use]
+    pub fn tcp() -> Self {
+        Self { kind: ListenerKind::Tcp, tls: None, mux: None, chains: None, keepalive: KEEPALIVE, block: None }
+    }
+}
+
 /// TCP keepalive, always on as in Go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpKeepalive {

@@ -21,12 +21,16 @@ mod relay;
 mod sni;
 mod socks4;
 mod socks5;
+mod tunnel;
 
 pub use http::Http;
 pub use relay::Relay;
 pub use sni::Sni;
 pub use socks4::Socks4;
 pub use socks5::Socks5;
+pub use tunnel::Tunnel;
+
+pub(crate) use relay::exchange;
 
 /// A way to ask a node.
 pub enum Connector {
@@ -38,6 +42,8 @@ pub enum Connector {
     Socks5(Socks5),
     /// By GOST's relay protocol.
     Relay(Relay),
+    /// By GOST's tunnel protocol.
+    Tunnel(Tunnel),
     /// By the name in the client's first bytes.
     Sni(Sni),
     /// It isn't asked: whatever is sent to it goes where it sends it.
@@ -72,7 +78,7 @@ pub enum ConnectError {
     #[error("datagrams can't be sent through such a node")]
     NoDatagrams,
     /// It accepts nothing for others.
-    #[error("such a node accepts no connections for others: relay and socks5 do")]
+    #[error("such a node accepts no connections for others: relay, socks5 and tunnel do")]
     NoBind,
     /// The connector's own time is over.
     #[error("timed out")]
@@ -80,16 +86,17 @@ pub enum ConnectError {
 }
 
 impl Connector {
-    /// Asks the node at the other end of `conn` to connect to `target` by TCP. Dropping the future closes `conn`.
+    /// Asks the node at the other end of `conn` to connect to `target` by TCP, for a client at `source`. Dropping the future closes `conn`.
     ///
     /// # Errors
     /// If it does not.
-    pub async fn connect(&self, conn: Buffered, target: &HostPort) -> Result<Buffered, ConnectError> {
+    pub async fn connect(&self, conn: Buffered, target: &HostPort, source: &Addr) -> Result<Buffered, ConnectError> {
         match self {
             Self::Http(http) => http.connect(conn, target).await,
             Self::Socks4(socks) => socks.connect(conn, target).await,
             Self::Socks5(socks) => socks.connect(conn, target).await,
             Self::Relay(relay) => relay.connect(conn, target).await,
+            Self::Tunnel(tunnel) => tunnel.connect(conn, target, source).await,
             Self::Sni(sni) => Ok(sni.connect(conn)),
             Self::Forward | Self::Direct { .. } => Ok(conn),
         }
@@ -109,6 +116,7 @@ impl Connector {
         match self {
             Self::Socks5(socks) => socks.bind(conn, address, udp).await,
             Self::Relay(relay) => relay.bind(conn, address, udp).await,
+            Self::Tunnel(tunnel) => tunnel.bind(conn, address, udp).await,
             Self::Http(_) | Self::Socks4(_) | Self::Sni(_) | Self::Forward | Self::Direct { .. } => {
                 Err(ConnectError::NoBind)
             }
@@ -124,12 +132,14 @@ impl Connector {
         &self,
         conn: Buffered,
         target: Option<&HostPort>,
+        source: &Addr,
         direct: &Direct,
     ) -> Result<Datagrams, ConnectError> {
         match self {
             Self::Socks5(socks) => socks.associate(conn, direct).await,
             Self::Http(http) => http.associate(conn, target).await.map(Datagrams::Framed),
             Self::Relay(relay) => relay.associate(conn, target).await,
+            Self::Tunnel(tunnel) => tunnel.associate(conn, target, source).await,
             Self::Socks4(_) | Self::Sni(_) | Self::Forward | Self::Direct { .. } => Err(ConnectError::NoDatagrams),
         }
     }
@@ -147,9 +157,9 @@ fn bound(
     if let Some(settings) = udp {
         let anywhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
         let here = if let Addr::Inet(here) = here { here } else { anywhere };
-        return Ok(Bound::Udp(UdpListener::framed(conn, here, settings)));
+        return Ok(Bound::Udp(UdpListener::over(Datagrams::Framed(conn), here, settings)));
     }
-    let streams = Streams::new(conn, mux, here, greeting);
+    let streams = Streams::new(conn, mux, here, greeting, None);
     streams.map(Bound::Streams).map_err(|error| ConnectError::Broken(error.to_string()))
 }
 

@@ -63,7 +63,7 @@ impl Relay {
     ) -> Result<Bound, ConnectError> {
         let network = if udp.is_some() { Network::Udp } else { Network::Tcp };
         let request = self.request(Command::Bind, Some(network), address);
-        let (conn, here) = within(self.timeout, exchange(conn, &request)).await?;
+        let (conn, Features { address: here, .. }) = within(self.timeout, exchange(conn, &request)).await?;
         super::bound(conn, here, udp, self.mux, |bytes| {
             let Some((Response { status, features }, length)) = Response::parse(bytes).map_err(|it| it.to_string())?
             else {
@@ -98,12 +98,12 @@ impl Relay {
     }
 }
 
-/// The connection after a request was granted, and the address in the answer.
-async fn exchange(mut conn: Buffered, request: &Request) -> Result<(Buffered, Option<Address>), ConnectError> {
+/// The connection after a request was granted, and what the answer says.
+pub(crate) async fn exchange(mut conn: Buffered, request: &Request) -> Result<(Buffered, Features), ConnectError> {
     let request = request.encode().map_err(ConnectError::Request)?;
     conn.stream.write_all(&request).await?;
     match receive(&mut conn, Response::parse).await? {
-        Response { status: Status::OK, features } => Ok((conn, features.address)),
+        Response { status: Status::OK, features } => Ok((conn, features)),
         Response { status, .. } => Err(ConnectError::Refused(status.to_string())),
     }
 }

@@ -24,6 +24,7 @@ mod relay;
 mod session;
 mod sniff;
 mod socks;
+mod tunnel;
 mod udp;
 
 pub use auto::Auto;
@@ -32,6 +33,7 @@ pub use record::HandlerRecorder;
 pub use relay::{Relay, RelaySettings};
 pub use sniff::Sniffing;
 pub use socks::{Socks4, Socks5, Socks5Settings};
+pub use tunnel::{Entrypoint, EntrypointSettings, TunnelError, TunnelServer, TunnelSettings, Tunnels};
 pub use udp::Udp;
 
 /// A handler of one of the kinds that there are.
@@ -46,6 +48,10 @@ pub enum Handler {
     Auto(Box<Auto>),
     /// GOST's own proxy protocol.
     Relay(Relay),
+    /// To who registered for it, by the tunnel's id.
+    Tunnel(TunnelServer),
+    /// The same by the host that a visitor names.
+    Entrypoint(Entrypoint),
     /// To targets of the config.
     Forward(Forward),
     /// The same for datagrams.
@@ -67,6 +73,8 @@ impl Handler {
             Self::Socks5(socks) => socks.handle(conn, drain).await,
             Self::Auto(auto) => auto.handle(conn, drain).await,
             Self::Relay(relay) => relay.handle(conn, drain).await,
+            Self::Tunnel(tunnel) => tunnel.handle(conn, drain).await,
+            Self::Entrypoint(entrypoint) => entrypoint.handle(conn, drain).await,
             Self::Forward(forward) => forward.handle(conn, drain).await,
             Self::Udp(_) => Err(HandlerError::WrongNetwork),
         }
@@ -130,6 +138,15 @@ pub enum HandlerError {
     /// What the client sent is broken further on.
     #[error("client: {0}")]
     BadRequest(String),
+    /// There is no way into the host's tunnel; the client was told.
+    #[error("{host}: {reason}")]
+    Tunnel {
+        /// What the client asked for.
+        host: String,
+        /// Why.
+        #[source]
+        reason: TunnelError,
+    },
     /// There is no connection to the target; the client was told.
     #[error(transparent)]
     Dial(#[from] DialError),

@@ -51,6 +51,9 @@ pub(crate) struct Record {
     pub(crate) route: String,
     pub(crate) input_bytes: u64,
     pub(crate) output_bytes: u64,
+    /// The gateway whose tunnel it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) redirect: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) err: String,
     sid: String,
@@ -118,6 +121,7 @@ impl Record {
             route: String::new(),
             input_bytes: 0,
             output_bytes: 0,
+            redirect: String::new(),
             err: String::new(),
             sid: info.sid.to_string(),
             duration: 0,

@@ -11,7 +11,7 @@ use drawspan_wire::http1::HostPort;
 
 use super::HandlerParts;
 use super::record::Record;
-use crate::net::{Buffered, Counted, Limits, Meters, PipeError, Traffic, pipe};
+use crate::net::{Buffered, Counted, Far, Limits, Meters, PipeError, Traffic, pipe};
 use crate::router::{Association, UdpUpstream};
 use crate::{Conn, DialError, Upstream, Wanted};
 
@@ -209,7 +209,22 @@ impl<'h> Session<'h> {
         if let Some(shaper) = &self.parts.shaper {
             limits.extend(shaper.of_client(&self.info, network, &asked.client_id, &asked.target.to_string()).await);
         }
-        Meters { client: self.counted(&asked.client_id), limits }
+        Meters { client: self.counted(&asked.client_id), limits, far: Far::default() }
+    }
+
+    /// What bytes are counted and limited by for who serves `tunnel`, which registered by the connection `info`.
+    pub(crate) async fn far(&self, info: &ConnInfo, network: &str, tunnel: &ClientId) -> Far {
+        let limits = match &self.parts.shaper {
+            Some(shaper) => shaper.of_client(info, network, tunnel, "").await,
+            None => None,
+        };
+        let clients = self.parts.clients.as_ref();
+        Far { client: clients.map(|clients| Counted::new(clients.of(tunnel))), limits }
+    }
+
+    /// The meters of a visit to a tunnel.
+    pub(crate) fn far_meters(&self, far: Far) -> Meters {
+        Meters { client: None, limits: self.limits.clone(), far }
     }
 
     /// Copies both ways until both sides have ended; how a tunnel ends is the business of its two ends.

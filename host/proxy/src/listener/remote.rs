@@ -1,6 +1,7 @@
 //! [`RemoteListener`]: what the last node of a chain accepts (GOST's rtcp and rudp; GOST reference, dataplane 8).
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,12 @@ use drawspan_modules::{Addr, ClientId, ConnInfo};
 use drawspan_smux::{Config, Session};
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::socks::Address;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{AcceptError, Accepted, TcpListener, Transport, UdpListener, UdpSettings};
-use crate::net::{Buffered, Stream, eof};
+use crate::net::{Buffered, Datagrams, Stream, eof};
 use crate::{Router, Wanted};
 
 /// For a connection's first message, which says where it comes from. GOST: for ever, and others wait for it.
@@ -52,6 +53,10 @@ pub struct Streams {
     /// Where the node accepts them.
     local: Addr,
     greeting: Greeting,
+    /// There if each carries datagrams.
+    udp: Option<UdpSettings>,
+    /// Clients whose datagrams they carry.
+    clients: (mpsc::Sender<Accepted>, mpsc::Receiver<Accepted>),
     /// Those that haven't said yet where they come from.
     arriving: JoinSet<Option<Accepted>>,
 }
@@ -109,7 +114,7 @@ impl RemoteListener {
 }
 
 impl Streams {
-    /// Those that come over `conn`.
+    /// Those that come over `conn`; with `udp` each carries a client's datagrams, `length:u16 data`.
     ///
     /// # Errors
     /// If no session can be configured so.
@@ -118,9 +123,11 @@ impl Streams {
         config: Config,
         local: Addr,
         greeting: Greeting,
+        udp: Option<UdpSettings>,
     ) -> Result<Self, drawspan_smux::ConfigError> {
         let session = Session::server(conn.into_stream(), config)?;
-        Ok(Self { session, local, greeting, arriving: JoinSet::new() })
+        let clients = mpsc::channel(udp.map_or(1, |settings| settings.backlog));
+        Ok(Self { session, local, greeting, udp, clients, arriving: JoinSet::new() })
     }
 
     async fn accept(&mut self) -> Result<Accepted, AcceptError> {
@@ -131,9 +138,20 @@ impl Streams {
                         return Ok(accepted);
                     }
                 }
+                Some(client) = self.clients.1.recv() => return Ok(client),
                 stream = self.session.accept() => match stream {
                     Some(stream) => {
-                        self.arriving.spawn(arrive(stream, self.local.clone(), self.greeting));
+                        let arriving = arrive(stream, self.local.clone(), self.greeting);
+                        match self.udp {
+                            Some(settings) => {
+                                let clients = self.clients.0.clone();
+                                self.arriving.spawn(async move {
+                                    pass_clients(arriving.await?, settings, clients).await;
+                                    None
+                                });
+                            }
+                            None => drop(self.arriving.spawn(arriving)),
+                        }
                     }
                     None => return Err(AcceptError::Temporary(self.session.closed().await.into())),
                 },
@@ -168,11 +186,26 @@ async fn arrive(stream: drawspan_smux::Stream, local: Addr, greeting: Greeting) 
     Some(Accepted { transport: Transport::Stream(stream), client, local })
 }
 
+/// Passes on a client whose datagrams come in a connection, as often as it begins a session, until the connection ends.
+async fn pass_clients(from: Accepted, settings: UdpSettings, to: mpsc::Sender<Accepted>) {
+    let Accepted { transport: Transport::Stream(stream), client, local } = from else { return };
+    let inet = |addr: &Addr| if let Addr::Inet(address) = addr { *address } else { ANYWHERE };
+    let datagrams = Datagrams::Single(Buffered::new(stream), inet(&client).into());
+    let listener = UdpListener::over(datagrams, inet(&local), settings);
+    while let Ok(accepted) = listener.accept().await {
+        if to.send(accepted).await.is_err() {
+            return;
+        }
+    }
+}
+
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// An address as far as it is one.
 pub(crate) fn addr(address: Option<Address>) -> Addr {
     match address.map(|address| address.host_port()) {
         Some(Ok(HostPort { host, port })) => {
-            host.parse().map_or_else(|_| Addr::unnamed(), |ip| Addr::from(std::net::SocketAddr::new(ip, port)))
+            host.parse().map_or_else(|_| Addr::unnamed(), |ip| Addr::from(SocketAddr::new(ip, port)))
         }
         _ => Addr::unnamed(),
     }

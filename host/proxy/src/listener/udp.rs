@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::tcp::{classify, locate};
 use super::{AcceptError, Accepted, BindError, Transport};
-use crate::net::{Buffered, Datagrams, Udp, eof};
+use crate::net::{Datagrams, Udp, eof};
 
 /// Bytes that wait to be passed on, of all clients together; datagrams beyond are dropped. Senders' addresses can be forged,
 /// so that what is allowed to each of them bounds nothing.
@@ -116,11 +116,11 @@ impl UdpListener {
         Ok(Self { inbox: Inbox::Socket(Arc::new(socket)), local, hub: Arc::new(Hub::new(settings)) })
     }
 
-    /// Receives what somebody else receives at `local`, and passes on in `conn`.
-    pub(crate) fn framed(conn: Buffered, local: SocketAddr, settings: UdpSettings) -> Self {
+    /// Receives what somebody else receives at `local`, and passes on in `datagrams`.
+    pub(crate) fn over(datagrams: Datagrams, local: SocketAddr, settings: UdpSettings) -> Self {
         let hub = Arc::new(Hub::new(settings));
         let (arrived, accepted) = mpsc::channel(settings.backlog);
-        let pump = tokio::spawn(pump(conn, Arc::clone(&hub), arrived));
+        let pump = tokio::spawn(pump(datagrams, Arc::clone(&hub), arrived));
         let inbox = Inbox::Frames { accepted: accepted.into(), _pump: AbortOnDropHandle::new(pump) };
         Self { inbox, local, hub }
     }
@@ -152,11 +152,10 @@ impl UdpListener {
     }
 }
 
-/// Passes datagrams between `conn` and the sessions, until it ends.
-async fn pump(conn: Buffered, hub: Arc<Hub>, arrived: mpsc::Sender<UdpSession>) {
+/// Passes datagrams between those that come in a connection and the sessions, until it ends.
+async fn pump(mut datagrams: Datagrams, hub: Arc<Hub>, arrived: mpsc::Sender<UdpSession>) {
     let (answers, mut answered) = mpsc::channel(hub.settings.read_queue);
     let outbox = Outbox::Frames(answers);
-    let mut datagrams = Datagrams::Framed(conn);
     let (mut receiver, sender) = datagrams.split();
     let receiving = async {
         let mut data = Vec::new();

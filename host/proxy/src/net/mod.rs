@@ -25,7 +25,7 @@ pub use datagrams::{Datagrams, Relayed};
 pub use limit::Limits;
 pub use stream::{Io, Layered, Stream};
 pub(crate) use stream::{KEEPALIVE, tune};
-pub(crate) use traffic::{Activity, Counted, Direction, Flow, Meters};
+pub(crate) use traffic::{Activity, Counted, Direction, Far, Flow, Meters};
 pub use traffic::{Counters, Traffic};
 pub use udp::Udp;
 pub(crate) use websocket::Websocket;

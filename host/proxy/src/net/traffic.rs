@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::limit::{Bucket, Limits};
+use super::{Buffered, counting};
 
 /// How long the other direction of a pipe may be silent once one has ended.
 ///
@@ -64,6 +65,15 @@ pub(crate) enum Direction {
     Down,
 }
 
+impl Direction {
+    const fn reversed(self) -> Self {
+        match self {
+            Self::Up => Self::Down,
+            Self::Down => Self::Up,
+        }
+    }
+}
+
 /// Bytes of one connection, as the client's side sees them. Shared: it may be read while the connection goes on.
 #[derive(Debug, Default)]
 pub struct Traffic {
@@ -86,6 +96,14 @@ impl Traffic {
         (self.input.load(Relaxed), self.output.load(Relaxed))
     }
 
+    /// `conn` with its bytes counted for the service, below what is layered over it.
+    pub(crate) fn below(&self, conn: Buffered) -> Buffered {
+        match &self.service {
+            Some(service) => counting(conn, Arc::clone(service)),
+            None => conn,
+        }
+    }
+
     pub(crate) fn count(&self, direction: Direction, bytes: usize) {
         let bytes = bytes as u64;
         let (own, shared) = match direction {
@@ -106,6 +124,15 @@ pub(crate) struct Meters {
     pub(crate) client: Option<Arc<Counted>>,
     /// All of them apply.
     pub(crate) limits: Vec<Arc<Limits>>,
+    /// Those of the other end.
+    pub(crate) far: Far,
+}
+
+/// What the bytes of a tunnel are counted and limited by for who serves it: from its side they go the other way.
+#[derive(Debug, Default)]
+pub(crate) struct Far {
+    pub(crate) client: Option<Counted>,
+    pub(crate) limits: Option<Arc<Limits>>,
 }
 
 /// When bytes last moved in any direction of an exchange.
@@ -194,10 +221,12 @@ impl<'a> Flow<'a> {
     /// Counts bytes that moved.
     pub(crate) fn count(self, bytes: usize) {
         self.traffic.count(self.direction, bytes);
-        if let Some(client) = &self.meters.client {
-            let counter = match self.direction {
-                Direction::Up => &client.0.input,
-                Direction::Down => &client.0.output,
+        let near = self.meters.client.as_deref().map(|client| (client, self.direction));
+        let far = self.meters.far.client.as_ref().map(|client| (client, self.direction.reversed()));
+        for (Counted(counters), direction) in near.into_iter().chain(far) {
+            let counter = match direction {
+                Direction::Up => &counters.input,
+                Direction::Down => &counters.output,
             };
             counter.fetch_add(bytes as u64, Relaxed);
         }
@@ -206,7 +235,7 @@ impl<'a> Flow<'a> {
 
     /// Waits until more may move than the bytes that did.
     pub(crate) async fn pace(self, bytes: usize) {
-        self.meters.limits.iter().for_each(Limits::renew_if_due);
+        self.renew();
         let pause = self.buckets().map(|bucket| bucket.take(bytes)).max().unwrap_or_default();
         if !pause.is_zero() {
             // In parts: a limit may be raised meanwhile.
@@ -214,12 +243,18 @@ impl<'a> Flow<'a> {
         }
         while self.buckets().any(Bucket::is_shut) {
             sleep(LONGEST_PAUSE).await;
-            self.meters.limits.iter().for_each(Limits::renew_if_due);
+            self.renew();
         }
     }
 
+    fn renew(self) {
+        self.meters.limits.iter().chain(&self.meters.far.limits).for_each(Limits::renew_if_due);
+    }
+
     fn buckets(self) -> impl Iterator<Item = &'a Bucket> {
-        self.meters.limits.iter().map(move |limits| match self.direction {
+        let near = self.meters.limits.iter().map(move |limits| (limits, self.direction));
+        let far = self.meters.far.limits.iter().map(move |limits| (limits, self.direction.reversed()));
+        near.chain(far).map(|(limits, direction)| match direction {
             Direction::Up => &limits.upload,
             Direction::Down => &limits.download,
         })

@@ -97,7 +97,7 @@ impl Route {
         let Reached { end, mut route } = way.reach(leg, direct, deadline).await?;
         let conn = match end {
             End::Here(direct) => Buffered::new(direct.connect(leg.address, deadline).await?),
-            End::Node(conn, node) => ask(node, conn, leg.address).await?,
+            End::Node(conn, node) => ask(node, conn, leg.address, leg).await?,
             End::Nowhere => Buffered::new(closed()?),
         };
         attempt.into_iter().for_each(Attempt::succeeded);
@@ -117,7 +117,7 @@ impl Route {
         let Reached { end, route } = way.reach(leg, direct, deadline).await?;
         let datagrams = match end {
             End::Here(direct) => Datagrams::Plain(direct.associate()?),
-            End::Node(conn, node) => associate(node, conn, None, direct).await?,
+            End::Node(conn, node) => associate(node, conn, None, leg, direct).await?,
             End::Nowhere => Datagrams::Framed(Buffered::new(closed()?)),
         };
         attempt.into_iter().for_each(Attempt::succeeded);
@@ -147,7 +147,7 @@ impl Route {
                 let (socket, target) = own.as_ref().unwrap_or(direct).connect_udp(&target, deadline).await?;
                 (Datagrams::Plain(socket), target.into())
             }
-            End::Node(conn, node) => (associate(node, conn, Some(&target), direct).await?, (&target).into()),
+            End::Node(conn, node) => (associate(node, conn, Some(&target), leg, direct).await?, (&target).into()),
             End::Nowhere => (Datagrams::Framed(Buffered::new(closed()?)), (&target).into()),
         };
         attempt.into_iter().for_each(Attempt::succeeded);
@@ -309,7 +309,7 @@ async fn transport(
             let dialled = node.dialer.dial(node.direct.as_ref().unwrap_or(direct), addr, deadline).await;
             Buffered::new(dialled.map_err(|reason| failed(node, reason))?)
         }
-        (End::Node(conn, before), NodeAddr::Inet(address)) => ask(before, conn, address).await?,
+        (End::Node(conn, before), NodeAddr::Inet(address)) => ask(before, conn, address, leg).await?,
         (End::Node(..), NodeAddr::Unix(_)) => {
             return Err(failed(node, "a unix socket can't be reached through another node"));
         }
@@ -332,14 +332,17 @@ async fn associate(
     node: &Node,
     conn: Buffered,
     target: Option<&HostPort>,
+    leg: Leg<'_>,
     direct: &Direct,
 ) -> Result<Datagrams, DialReason> {
     let direct = node.direct.as_ref().unwrap_or(direct);
-    node.connector.associate(conn, target, direct).await.map_err(|error| failed(node, error))
+    let source = &leg.wanted.info.client;
+    node.connector.associate(conn, target, source, direct).await.map_err(|error| failed(node, error))
 }
 
-async fn ask(node: &Node, conn: Buffered, target: &HostPort) -> Result<Buffered, DialReason> {
-    node.connector.connect(conn, target).await.map_err(|error| failed(node, error))
+async fn ask(node: &Node, conn: Buffered, target: &HostPort, leg: Leg<'_>) -> Result<Buffered, DialReason> {
+    let source = &leg.wanted.info.client;
+    node.connector.connect(conn, target, source).await.map_err(|error| failed(node, error))
 }
 
 /// The node's address, its name resolved by its own hosts and resolver.

@@ -32,6 +32,7 @@ pub use self::marker::FailFilter;
 pub(crate) use self::node::proxy_header;
 pub use self::node::{Node, NodeAddr};
 pub use self::rule::Rule;
+pub(crate) use self::selector::weighted;
 pub use self::selector::{Selector, Strategy};
 
 use self::hop::Leg;

@@ -72,18 +72,21 @@ impl Selector {
             Strategy::Fifo => 0,
             Strategy::Round => self.next.fetch_add(1, Relaxed) % candidates.len(),
             Strategy::Hash => crc32fast::hash(key.as_bytes()) as usize % candidates.len(),
-            Strategy::Random => {
-                let weights = candidates.iter().map(|candidate| u64::from(candidate.weight().max(1)));
-                let mut left = random() % weights.clone().sum::<u64>();
-                let reached = |weight: u64| {
-                    let here = left < weight;
-                    left = left.wrapping_sub(weight);
-                    here
-                };
-                weights.map(reached).position(|here| here).unwrap_or(0)
-            }
+            Strategy::Random => weighted(candidates.iter().map(Candidate::weight)).unwrap_or(0),
         }
     }
+}
+
+/// The place of one of those weights, at random by them, 0 counting as 1; `None` if there is none.
+pub(crate) fn weighted(weights: impl Iterator<Item = u32> + Clone) -> Option<usize> {
+    let weights = weights.map(|weight| u64::from(weight.max(1)));
+    let mut left = random().checked_rem(weights.clone().sum())?;
+    let reached = |weight: u64| {
+        let here = left < weight;
+        left = left.wrapping_sub(weight);
+        here
+    };
+    weights.map(reached).position(|here| here)
 }
 
 /// For spreading load; nobody gains from guessing it.

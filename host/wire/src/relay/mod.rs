@@ -256,7 +256,10 @@ mod tests {
             b"\x01\x81\x00\x16\x04\x00\x02\x00\x01\x01\x00\x04\x01u\x01p\x02\x00\x07\x01\x7f\x00\x00\x01\x4a\x39";
         let request = drip(bytes, Request::parse);
         let address = Some(Address::Ip("127.0.0.1:19001".parse().unwrap()));
-        assert_eq!(request.features, Features { user: user(), address, network: Some(Network::Udp), ..Features::default() });
+        assert_eq!(
+            request.features,
+            Features { user: user(), address, network: Some(Network::Udp), ..Features::default() }
+        );
         assert!(request.udp && request.network() == Network::Udp);
         assert_eq!(request.encode().unwrap(), bytes);
         // The network feature alone does as well.

@@ -100,7 +100,8 @@ impl Forward {
         let seen = Seen { protocol: Some(Protocol::Tls.as_str()), host: name.as_ref(), ..Seen::default() };
         let node = self.choose(session, &seen).await?;
         let (upstream, asked) = self.connect(session, &node, 443).await?;
-        sniff::tunnel_tls(session, client, upstream.conn, asked, length, self.settings.idle_timeout, sniffing).await
+        let (meters, idle) = (session.meters(&asked).await, self.settings.idle_timeout);
+        sniff::tunnel_tls(session, client, upstream.conn, asked, length, &meters, idle, sniffing).await
     }
 
     /// The target for what was seen.

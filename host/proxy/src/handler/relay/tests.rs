@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use drawspan_modules::{Authenticator, Bypass, ConnInfo};
+use drawspan_modules::{Addr, Authenticator, Bypass, ConnInfo};
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::socks::Address;
 use drawspan_wit::authenticator::{AuthenticationRequest, Identity};
@@ -65,7 +65,7 @@ impl Running {
     /// A connection through this relay.
     async fn through(&self, relay: connector::Relay, target: SocketAddr) -> Result<Stream, ConnectError> {
         let conn = Buffered::new(self.connect().await);
-        Ok(Connector::Relay(relay).connect(conn, &host_port(target)).await?.into_stream())
+        Ok(Connector::Relay(relay).connect(conn, &host_port(target), &Addr::unnamed()).await?.into_stream())
     }
 
     /// Goes through this relay.
@@ -213,7 +213,7 @@ async fn without_delay_a_refusal_is_an_error_and_else_a_connection_that_ends() {
 
     let conn = Buffered::new(relay.connect().await);
     let blocked = HostPort { host: "blocked.example".to_owned(), port: 80 };
-    let error = Connector::Relay(right).connect(conn, &blocked).await.unwrap_err().to_string();
+    let error = Connector::Relay(right).connect(conn, &blocked, &Addr::unnamed()).await.unwrap_err().to_string();
     assert_eq!(error, "refused: forbidden");
 }
 
@@ -222,7 +222,11 @@ async fn the_first_bytes_go_with_the_request_and_the_answer_comes_in_pieces() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let conn = Buffered::new(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
     let target = HostPort { host: "a.example".to_owned(), port: 80 };
-    let mut stream = Connector::Relay(connector::Relay::default()).connect(conn, &target).await.unwrap().into_stream();
+    let mut stream = Connector::Relay(connector::Relay::default())
+        .connect(conn, &target, &Addr::unnamed())
+        .await
+        .unwrap()
+        .into_stream();
     let (mut relay, _) = listener.accept().await.unwrap();
     stream.write_all(b"question").await.unwrap();
     let mut request = [0; 28];
@@ -254,7 +258,8 @@ async fn an_answer_that_is_none_is_an_error() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let conn = Buffered::new(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
         let target = HostPort { host: "a.example".to_owned(), port: 80 };
-        let asked = Connector::Relay(connector::Relay::default()).connect(conn, &target).await.unwrap();
+        let asked =
+            Connector::Relay(connector::Relay::default()).connect(conn, &target, &Addr::unnamed()).await.unwrap();
         let (mut relay, _) = listener.accept().await.unwrap();
         relay.write_all(answer).await.unwrap();
         relay.shutdown().await.unwrap();
@@ -268,14 +273,16 @@ async fn datagrams_to_one_target() {
     for connector in [connector::Relay::default(), no_delay()] {
         let conn = Buffered::new(relay.connect().await);
         let connector = Connector::Relay(connector);
-        let associated = connector.associate(conn, Some(&host_port(mirror)), &crate::Direct::default()).await;
+        let associated =
+            connector.associate(conn, Some(&host_port(mirror)), &Addr::unnamed(), &crate::Direct::default()).await;
         assert_mirrors(&mut associated.unwrap(), mirror, &[1, 0, 1400, 65_507]).await;
     }
     // Through another relay.
     let first = Running::open(relay.route(connector::Relay::default())).await;
     let conn = Buffered::new(first.connect().await);
     let connector = Connector::Relay(connector::Relay::default());
-    let associated = connector.associate(conn, Some(&host_port(mirror)), &crate::Direct::default()).await;
+    let associated =
+        connector.associate(conn, Some(&host_port(mirror)), &Addr::unnamed(), &crate::Direct::default()).await;
     assert_mirrors(&mut associated.unwrap(), mirror, &[1, 0, 65_507]).await;
 }
 
@@ -286,7 +293,7 @@ async fn datagrams_to_any_target_follow_the_chain() {
     let (first, mirror) = (Running::open(last.route(connector::Relay::default())).await, mirror().await);
     let conn = Buffered::new(first.connect().await);
     let connector = Connector::Relay(connector::Relay::default());
-    let mut associated = connector.associate(conn, None, &crate::Direct::default()).await.unwrap();
+    let mut associated = connector.associate(conn, None, &Addr::unnamed(), &crate::Direct::default()).await.unwrap();
     assert_mirrors(&mut associated, mirror, &[1, 1400, 65_507]).await;
     assert!(
         asked.lock().unwrap().iter().all(|call| call.network == "udp" && call.target_address == mirror.to_string())

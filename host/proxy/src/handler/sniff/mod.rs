@@ -52,7 +52,8 @@ pub(super) async fn tunnel(
             if !passes(session, &asked, name.as_ref()).await {
                 return Ok(());
             }
-            tunnel_tls(session, client, upstream, asked, length, idle, sniffing).await
+            let meters = session.meters(&asked).await;
+            tunnel_tls(session, client, upstream, asked, length, &meters, idle, sniffing).await
         }
         _ => {
             session.tunnel(client, upstream, asked, idle).await;

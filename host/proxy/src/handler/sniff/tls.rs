@@ -11,7 +11,7 @@ use super::Sniffing;
 use crate::handler::HandlerError;
 use crate::handler::record::TlsRecord;
 use crate::handler::session::{Asked, Session};
-use crate::net::{Activity, Buffered, Flow, eof};
+use crate::net::{Activity, Buffered, Flow, Meters, eof};
 
 const PORT: u16 = 443;
 
@@ -49,23 +49,24 @@ pub(in crate::handler) async fn passes(session: &Session<'_>, asked: &Asked, nam
 }
 
 /// Passes on both ways what begins with a hello of `length` bytes; the server's is read on the way if it is recorded.
+#[allow(clippy::too_many_arguments, reason = "both ends, and what is known of them")]
 pub(in crate::handler) async fn tunnel(
     session: &Session<'_>,
     mut client: Buffered,
     mut upstream: Buffered,
     asked: Asked,
     length: usize,
+    meters: &Meters,
     idle: Option<Duration>,
     sniffing: Sniffing,
 ) -> Result<(), HandlerError> {
-    let meters = session.meters(&asked).await;
     if session.parts.recorder.is_some() {
         let failed = |error: std::io::Error| HandlerError::Upstream {
             target: asked.target.to_string(),
             reason: error.to_string(),
         };
         let activity = Activity::new();
-        let (up, _) = Flow::both(&session.traffic, &meters, &activity);
+        let (up, _) = Flow::both(&session.traffic, meters, &activity);
         let hello = client.received.split_to(length);
         upstream.stream.write_all(&hello).await.map_err(failed)?;
         up.moved(length).await;
@@ -86,6 +87,6 @@ pub(in crate::handler) async fn tunnel(
         // Out of time: who knows what it is.
         timeout(sniffing.read_timeout, reading).await.unwrap_or(Ok(()))?;
     }
-    session.pipe(client, upstream, asked, &meters, idle).await;
+    session.pipe(client, upstream, asked, meters, idle).await;
     Ok(())
 }

@@ -249,7 +249,7 @@ async fn other_nodes_accept_nothing() {
     let server = Server::start("127.0.0.1:0", relay(Config::new(Version::V1)), None).await;
     let listener = listener(server.address, Connector::Forward, Dialer::Tcp, None);
     let error = listener.accept().await.unwrap_err().to_string();
-    assert!(error.contains("relay and socks5 do"), "{error}");
+    assert!(error.contains("relay, socks5 and tunnel do"), "{error}");
 }
 
 /// A node over a transport that carries many connections: one BIND, and what else goes there, share one.

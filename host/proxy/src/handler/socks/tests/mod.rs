@@ -83,7 +83,7 @@ impl Proxy {
     ) -> Result<Stream, connector::ConnectError> {
         let conn = crate::net::Buffered::new(self.connect().await);
         let target = drawspan_wire::http1::HostPort { host: target.ip().to_string(), port: target.port() };
-        Ok(connector.connect(conn, &target).await?.into_stream())
+        Ok(connector.connect(conn, &target, &Addr::unnamed()).await?.into_stream())
     }
 }
 

@@ -1,4 +1,4 @@
-use drawspan_modules::Resolver;
+use drawspan_modules::{Addr, Resolver};
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::socks::{Address, Datagram, Frame};
 use drawspan_wit::resolver::ResolveRequest;
@@ -163,7 +163,7 @@ async fn a_tunnel_that_leads_nowhere_is_a_failure() {
 /// A UDP tunnel by our own connector.
 async fn tunnel(proxy: &Proxy) -> Datagrams {
     let connector = connector::Connector::Socks5(connector::Socks5::default());
-    connector.associate(Buffered::new(proxy.connect().await), None, &Direct::default()).await.unwrap()
+    connector.associate(Buffered::new(proxy.connect().await), None, &Addr::unnamed(), &Direct::default()).await.unwrap()
 }
 
 #[tokio::test]
