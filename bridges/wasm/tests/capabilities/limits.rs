@@ -79,6 +79,14 @@ async fn traps_without_end_wear_nothing_out() {
     assert_eq!(guest.ask("ok", "").await.unwrap(), "ok");
 }
 
+#[tokio::test]
+async fn a_table_is_limited_and_the_reason_says_so() {
+    let guest = Guest::start("table-bomb.wasm", |_| ()).await;
+    let error = guest.failure("bomb", "").await;
+    assert_eq!(error.kind(), ErrorKind::Trapped);
+    assert!(error.to_string().contains("it wants a table of 61000 elements"), "{error}");
+}
+
 /// A component that does `body` when it is instantiated, and looks like an authenticator.
 fn starting(body: &str) -> Vec<u8> {
     let text = format!(

@@ -1,0 +1,1 @@
+../../../host/cli/src/plugin/new/templates/c/build.sh
