@@ -1,8 +1,10 @@
 //! The replacements.
 
+use memchr::memmem::Finder;
+
 /// What is looked for, and what it becomes.
 #[derive(Debug)]
-pub struct Replacements(Vec<(String, String)>);
+pub struct Replacements(Vec<(Finder<'static>, String)>);
 
 impl Replacements {
     /// Reads lines of the form `text => replacement`; a replacement may be empty.
@@ -20,7 +22,7 @@ impl Replacements {
                 .ok_or_else(|| {
                     format!("line {number} of `replace` is not of the form `text => replacement`")
                 })?;
-            pairs.push((from.to_owned(), to.to_owned()));
+            pairs.push((Finder::new(from).into_owned(), to.to_owned()));
         }
         if pairs.is_empty() {
             return Err("`replace` is missing or empty: write lines of the form `text => replacement` under the plugin's `config`".into());
@@ -31,22 +33,30 @@ impl Replacements {
     /// The text with everything replaced, or `None` if nothing was found. Of several that fit at one place the first in the config
     /// is taken. What was put in isn't looked at again, so `a => b` and `b => a` swap.
     pub fn apply(&self, text: &str) -> Option<String> {
-        let mut replaced = String::with_capacity(text.len());
-        let mut found = false;
-        let mut rest = text;
-        // One pass: a body is as long as its sender likes.
-        while let Some(next) = rest.chars().next() {
-            let fits = self.0.iter().find(|(from, _)| rest.starts_with(from));
-            if let Some((from, to)) = fits {
-                found = true;
-                replaced.push_str(to);
-                rest = &rest[from.len()..];
-            } else {
-                replaced.push(next);
-                rest = &rest[next.len_utf8()..];
+        let (mut replaced, mut at) = (String::new(), 0);
+        // Where each is found next. None looks at any part of the text twice: a body is as long as its sender likes.
+        let mut next: Vec<_> = self
+            .0
+            .iter()
+            .map(|(from, _)| from.find(text.as_bytes()))
+            .collect();
+        while let Some((place, which)) = next
+            .iter()
+            .zip(0..)
+            .filter_map(|(place, which)| Some(((*place)?, which)))
+            .min()
+        {
+            let (from, to) = &self.0[which];
+            replaced.push_str(&text[at..place]);
+            replaced.push_str(to);
+            at = place + from.needle().len();
+            for ((from, _), next) in self.0.iter().zip(&mut next) {
+                if next.is_some_and(|place| place < at) {
+                    *next = from.find(&text.as_bytes()[at..]).map(|place| at + place);
+                }
             }
         }
-        found.then_some(replaced)
+        (at > 0).then(|| replaced + &text[at..])
     }
 }
 
