@@ -1,4 +1,4 @@
-//! `drawspan plugin bench`: latencies of one or two plugins.
+//! `drawspan plugin bench`: latencies of one or two plugins, and how long they took to start.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -39,11 +39,17 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
-    writeln!(out, "{:>10} {:>10} {:>10} {:>10} {:>12} {:>8}", "p50", "p90", "p99", "max", "calls/s", "errors")?;
+    writeln!(
+        out,
+        "{:>10} {:>10} {:>10} {:>10} {:>10} {:>12} {:>8}",
+        "start", "p50", "p90", "p99", "max", "calls/s", "errors"
+    )?;
     let mut plugins = target::plugins();
     let mut p50s = Vec::new();
     for address in &args.addresses {
+        let start = Instant::now();
         let plugin = args.settings.load(&mut plugins, args.module, address).await?;
+        let start = start.elapsed();
         let request = args.json.clone();
         let work = Measure { plugin: Arc::new(plugin), request, calls: args.calls, concurrency: args.concurrency };
         let Measured { times, errors, total } = calls::visit(args.module, args.function.as_deref(), work)?.await?;
@@ -53,7 +59,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         p50s.push(p50);
         writeln!(
             out,
-            "{p50:>10.2?} {:>10.2?} {:>10.2?} {max:>10.2?} {rate:>12.0} {errors:>8}  {address}",
+            "{start:>10.2?} {p50:>10.2?} {:>10.2?} {:>10.2?} {max:>10.2?} {rate:>12.0} {errors:>8}  {address}",
             at(90),
             at(99)
         )?;

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 )
@@ -25,6 +24,9 @@ func collectGarbage() {
 	metrics.Read(allocated)
 	if now := allocated[0].Value.Uint64(); now-collected > limit {
 		collected = now
-		runtime.GC()
+		// Besides collecting, this gives free memory back. Then the goal for that is set anew: with the one from before, the heap's next
+		// growth would look for more to give back, and at the clock.
+		debug.FreeOSMemory()
+		debug.SetGCPercent(-1)
 	}
 }
