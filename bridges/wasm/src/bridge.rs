@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use drawspan_bridge_transport::{TlsSettings, redacted};
 use drawspan_wit::{Call, CallError, ErrorKind, Plugin};
 use prometheus_client::metrics::counter::Counter;
+use tokio::time::timeout;
 use url::Url;
 
 use crate::edition::{Edition, Plan};
@@ -17,7 +18,7 @@ use crate::fetch::fetch;
 use crate::host::{Grants, Mount};
 use crate::http::HttpHost;
 use crate::keyvalue::StoreSettings;
-use crate::slow::AbortOnDrop;
+use crate::slow::{AbortOnDrop, Pace};
 use crate::sockets::Addresses;
 use crate::watch::watch;
 use crate::{Engine, Function, LoadError};
@@ -126,8 +127,8 @@ pub struct Counters {
 
 /// Answers calls by asking a component, in one of a pool of instances.
 ///
-/// A call runs on its caller's thread for a millisecond or two, and then on threads of low priority; after one that took so long, or
-/// broke, the next ones run there from their beginning. Dropping the call stops
+/// A call runs on its caller's thread for a millisecond or two, and then on threads of low priority, from 20 ms on with pauses; after one
+/// that took so long, or broke, the next ones run there from their beginning, and with pauses if it broke. Dropping the call stops
 /// the guest at its next yield, within a tick. A question without side effects that traps is asked once more, on a fresh
 /// instance.
 ///
@@ -163,7 +164,8 @@ impl WasmBridge {
                 false,
             ),
         };
-        let plan = Arc::new(Plan { engine: engine.clone(), settings, path, grants, functions, counters });
+        let pace = Pace::new();
+        let plan = Arc::new(Plan { engine: engine.clone(), settings, path, grants, functions, counters, pace });
         let current = ArcSwap::new(Edition::start(&plan, plan.read().await?, false).await?);
         let shared = Arc::new(Shared { plan, current });
         let watch = may_change.then(|| engine.slow().spawn(watch(Arc::clone(&shared)))).flatten();
@@ -176,24 +178,31 @@ impl<C: Call> Plugin<C> for WasmBridge {
         let edition = self.shared.current.load_full();
         let index = edition.function::<C>()?;
         let lease = edition.pool.take().await?;
-        let slow = self.shared.plan.engine.slow();
+        let (slow, pace) = (self.shared.plan.engine.slow(), Arc::clone(&self.shared.plan.pace));
         let work = Arc::clone(&edition).serve(lease, index, call);
+        let suspect = edition.suspicious.counts();
         let done = if edition.wary.counts() {
-            slow.run_here(work).await
+            slow.run_here(pace.keep(work, suspect)).await
         } else {
-            slow.run(work, || edition.wary.begin()).await
+            slow.run(work, |work| {
+                edition.wary.begin();
+                pace.keep(work, suspect)
+            })
+            .await
         };
         let (lease, result) =
             done.map_err(|error| CallError::new(ErrorKind::Trapped, format!("the host failed: {error}")))?;
         if result.as_ref().is_err_and(|error| error.kind() != ErrorKind::Refused) {
             edition.wary.begin();
+            edition.suspicious.begin();
         }
         let is_lost = lease.instance.is_none();
         edition.pool.give_back(lease);
         // Not after one that served its `maxCalls`: with `instance: fresh` the two threads would only be in each other's way.
         if is_lost {
             // An instance that can't be started is the next call's error.
-            slow.spawn(async move { edition.fill().await.is_ok() });
+            let (pace, patience) = (Arc::clone(&self.shared.plan.pace), self.shared.plan.settings.start_timeout);
+            slow.spawn(timeout(patience, pace.keep(async move { edition.fill().await.is_ok() }, true)));
         }
         result
     }

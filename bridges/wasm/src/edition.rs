@@ -16,6 +16,7 @@ use crate::function::Function;
 use crate::host::Grants;
 use crate::instance::{Instance, Template};
 use crate::pool::{Lease, Pool};
+use crate::slow::Pace;
 use crate::{Counters, Engine, LoadError};
 
 /// What every edition of a plugin is made with.
@@ -28,6 +29,7 @@ pub(crate) struct Plan {
     pub(crate) grants: Arc<Grants>,
     pub(crate) functions: Vec<Function>,
     pub(crate) counters: Counters,
+    pub(crate) pace: Arc<Pace>,
 }
 
 /// One state of a plugin's file, running.
@@ -36,13 +38,15 @@ pub(crate) struct Plan {
 pub(crate) struct Edition {
     pub(crate) template: Template,
     pub(crate) pool: Pool,
+    /// One call took long, or broke.
     pub(crate) wary: Wary,
+    /// One call broke.
+    pub(crate) suspicious: Wary,
     functions: Vec<(TypeId, ComponentExportIndex)>,
     plan: Arc<Plan>,
 }
 
-/// How many of the next calls don't even begin on their callers' threads, since one took long there or broke: what a hostile
-/// client makes a component do, it can make it do again.
+/// How many of the next calls are treated with care: what a hostile client makes a component do, it can make it do again.
 #[derive(Default)]
 pub(crate) struct Wary(AtomicU32);
 
@@ -88,7 +92,14 @@ impl Edition {
             max_reply: settings.max_reply,
         };
         let pool = Pool::new(settings.instances, settings.max_calls);
-        let edition = Arc::new(Self { template, pool, wary: Wary::default(), functions, plan: Arc::clone(plan) });
+        let edition = Arc::new(Self {
+            template,
+            pool,
+            wary: Wary::default(),
+            suspicious: Wary::default(),
+            functions,
+            plan: Arc::clone(plan),
+        });
         let warm = Arc::clone(&edition).warm_up(check);
         match timeout(settings.start_timeout, plan.engine.slow().run_here(warm)).await {
             Ok(Ok(result)) => result.map(|()| edition),

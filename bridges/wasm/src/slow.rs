@@ -1,12 +1,17 @@
 //! [`SlowLane`]: where guest code goes that doesn't finish at once.
 
+mod pace;
+mod priority;
+
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinHandle};
+
+pub(crate) use pace::Pace;
 
 /// Threads of low priority. A call starts on its caller's thread; if it is still running when its first slice is over, it
 /// goes on here, so that long guest code never takes time from the threads that serve connections.
@@ -24,19 +29,21 @@ impl SlowLane {
         Ok(Self(Some(runtime)))
     }
 
-    /// Runs `work` to its end, here if it isn't over at once; `moved` is told of that. Dropping the returned future stops the
-    /// work at its next yield, wherever it is.
-    pub(crate) async fn run<T: Send + 'static>(
+    /// Runs `work` to its end, here if it isn't over at once; what is then run is what `moved` makes of it. Dropping the returned
+    /// future stops the work at its next yield, wherever it is.
+    pub(crate) async fn run<T: Send + 'static, W: Future<Output = T> + Send + 'static, F>(
         &self,
-        work: impl Future<Output = T> + Send + 'static,
-        moved: impl FnOnce(),
-    ) -> Result<T, JoinError> {
+        work: W,
+        moved: impl FnOnce(Pin<Box<W>>) -> F,
+    ) -> Result<T, JoinError>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
         let mut work = Box::pin(work);
         if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
             return Ok(output);
         }
-        moved();
-        self.run_here(work).await
+        self.run_here(moved(work)).await
     }
 
     /// Runs all of `work` here. Dropping the returned future stops the work at its next yield.
@@ -71,10 +78,11 @@ impl Drop for SlowLane {
     }
 }
 
-/// Gives the calling thread the lowest priority. Linux: the nice value belongs to the thread. Elsewhere failing to set it costs
-/// fairness, nothing else.
+/// Where the class can't be had, at least the nice value of the calling thread is the lowest. Failing costs fairness, nothing else.
 fn low_priority() {
-    let _ = rustix::process::nice(19);
+    if priority::lowest().is_err() {
+        let _ = rustix::process::nice(19);
+    }
 }
 
 /// A task that ends with its owner, at its next await.
