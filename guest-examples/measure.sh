@@ -14,8 +14,8 @@ export XDG_CACHE_HOME=$cache
 # A row of `plugin bench`: start, p50, …
 bench() { drawspan plugin bench "$1" "$2" -n 2000 "${settings[@]}" | sed -n 2p; }
 
-echo '| guest | module | language | size | imports | start, compiled | start, from the cache | a call |'
-echo '|---|---|---|---|---|---|---|---|'
+echo '| guest | module | language | bytes | imports | built by | start, compiled | start, from the cache | a call |'
+echo '|---|---|---|---|---|---|---|---|---|'
 for guest; do
     guest=${guest%/}
     name=${guest%-*} component=$guest/${guest%-*}.wasm
@@ -28,5 +28,5 @@ for guest; do
     read -r compiled _ < <(bench "$module" "$component")
     read -r cached call _ < <(bench "$module" "$component")
     size=$(stat -c %s "$component" | sed -E ':a; s/\B[0-9]{3}\b/,&/; ta')
-    echo "| [$guest]($guest) | $module | ${guest##*-} | $size | ${imports:-none} | $compiled | $cached | $call |"
+    echo "| [$guest]($guest) | $module | ${guest##*-} | $size | ${imports:-none} | \`build.sh $guest\` | $compiled | $cached | $call |"
 done

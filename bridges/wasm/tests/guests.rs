@@ -71,6 +71,8 @@ async fn every_example_answers() {
         .map(|entry| entry.unwrap().path())
         .filter(|folder| folder.is_dir() && has_component(folder))
         .map(|folder| folder.file_name().unwrap().to_string_lossy().into_owned())
+        // The others aren't in the repository, and are asked their cases where they are built.
+        .filter(|folder| ["-rust", "-c"].iter().any(|language| folder.ends_with(language)))
         .collect();
     folders.sort();
     assert!(!folders.is_empty());
@@ -106,8 +108,6 @@ async fn every_example_answers() {
             "rewriter-rust" => rewriter(&guest).await,
             "router-rust" => router(&guest).await,
             "sd-rust" => sd(&guest).await,
-            // Not in the repository, and asked their cases where they are built.
-            other if ["-go", "-js", "-python"].iter().any(|language| other.ends_with(language)) => {}
             other => panic!("nobody asks {other}: add it here"),
         }
     }
