@@ -24,11 +24,11 @@ redis:
     cargo test -p drawspan-bridge-wasm --test redis -- --ignored
     cargo test -p drawspan --test e2e replicas_share -- --ignored
 
-# what docs/speed.md shows: latencies of each backing, components by themselves, a soak, a gateway under attack
+# what docs/speed.md shows: latencies of each backing, components by themselves, a soak, a gateway under attack, its start
 bench:
     cargo bench -p drawspan-plugin-client --bench authenticate
     cargo bench -p drawspan-bridge-wasm --bench speed --bench soak
-    cargo bench -p drawspan --bench attack
+    cargo bench -p drawspan --bench attack --bench start
 
 # rebuild the committed components and check that nothing changed
 guests:

@@ -1,26 +1,33 @@
 //! The gateway while one of its plugins is hostile: what becomes of another plugin's calls, and of connections that ask no
 //! plugin at all.
 //!
-//! Eight clients of the hostile plugin's service keep a connection each in which it misbehaves, one after the other, at most a
-//! hundred a second each. Quiet and attack take turns, so that what else the machine does hits both.
+//! Eight clients of the hostile plugin's service open connections in which it misbehaves, one after the other, at most a hundred a
+//! second each. Quiet and attack take turns, so that what else the machine does hits both. In the quiet turn the same clients open
+//! as many connections a second, which a plugin that means well answers in the same way: what differs is the plugin, not the load.
 //!
-//! Without `--bench` (so in `cargo test`) it only shows that it runs.
+//! Each attack must end in the answer that it has here, and no connection may be lost.
+//!
+//! `cargo bench -p drawspan --bench attack -- loop` takes the attacks with `loop` in their name. Without `--bench` (so in `cargo test`)
+//! it only shows that they are contained.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that can't run stops")]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use drawspan_testkit::{Dir, Gateway, basic, tcp_echo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 const GUESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guests/prebuilt");
 const EXAMPLE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-examples/authenticator-rust/authenticator.wasm");
-const ATTACKERS: usize = 8;
+const ATTACKERS: u32 = 8;
 const ATTACK_PAUSE: Duration = Duration::from_millis(10);
 /// Connections at a time when their number is what counts.
 const CLIENTS: usize = 4;
@@ -31,28 +38,40 @@ struct Attack {
     service: &'static str,
     user: &'static str,
     password: String,
+    /// What the client is told.
+    status: u16,
 }
 
-fn attacks(redirect: SocketAddr) -> Vec<Attack> {
-    let attack = |name, service, user, password: &str| Attack { name, service, user, password: password.to_owned() };
+fn attacks(redirect: SocketAddr, private: SocketAddr) -> Vec<Attack> {
+    let denied = |name, service, user, password: &str| Attack {
+        name,
+        service,
+        user,
+        password: password.to_owned(),
+        status: 407,
+    };
+    // What does no harm in the end lets its user in.
+    let harmless =
+        |name, service, user, password: &str| Attack { status: 200, ..denied(name, service, user, password) };
     let file = "/data/../../../../../../etc/passwd";
     vec![
-        attack("loop", "hostile", "loop", ""),
-        attack("loop with allocation", "hostile", "alloc-loop", ""),
-        attack("loop of host calls", "reach", "flood", "100000000"),
-        attack("sleep", "wasi", "sleep", "3600"),
-        attack("memory bomb", "hostile", "bomb", ""),
-        attack("stack overflow", "hostile", "recurse", ""),
-        attack("trap", "hostile", "trap", ""),
-        attack("huge reply", "hostile", "huge", ""),
-        attack("malformed UTF-8", "reach", "utf8", ""),
-        attack("handle exhaustion", "reach", "handles", ""),
-        attack("log flood", "wasi", "stdout", &"a line of the flood\n".repeat(150)),
-        attack("path escape", "reach", "read", file),
-        attack("socket without a grant", "reach", "tcp", "127.0.0.1:1"),
-        attack("environment", "wasi", "env", ""),
-        attack("private address", "outside", "get", &format!("http://localhost:{}/", redirect.port())),
-        attack("redirect elsewhere", "outside", "follow", &format!("http://{redirect}/")),
+        denied("loop", "hostile", "loop", ""),
+        denied("loop with allocation", "hostile", "alloc-loop", ""),
+        denied("loop of host calls", "reach", "flood", "100000000"),
+        denied("sleep", "wasi", "sleep", "3600"),
+        denied("memory bomb", "hostile", "bomb", ""),
+        denied("table bomb", "table-bomb", "", ""),
+        denied("stack overflow", "hostile", "recurse", ""),
+        denied("trap", "hostile", "trap", ""),
+        denied("huge reply", "hostile", "huge", ""),
+        denied("malformed UTF-8", "reach", "utf8", ""),
+        denied("handle exhaustion", "reach", "handles", ""),
+        harmless("log flood", "wasi", "stdout", &"a line of the flood\n".repeat(150)),
+        denied("path escape", "reach", "read", file),
+        denied("socket without a grant", "reach", "tcp", "127.0.0.1:1"),
+        harmless("environment", "wasi", "env", ""),
+        denied("private address", "outside", "get", &format!("http://localhost:{}/", private.port())),
+        denied("redirect elsewhere", "outside", "follow", &format!("http://{redirect}/")),
     ]
 }
 
@@ -70,10 +89,12 @@ fn config(redirect: SocketAddr) -> String {
         service("wasi", ", auther: wasi"),
         service("reach", ", auther: reach"),
         service("outside", ", auther: outside"),
+        service("table-bomb", ", auther: table-bomb"),
         "authers:\n".to_owned(),
         auther("example", &format!("addr: {EXAMPLE}, config: {{users: \"alice:wonder\"}}")),
         hostile("hostile", ""),
         hostile("wasi", ""),
+        hostile("table-bomb", ""),
         hostile("reach", ", mounts: [{host: ., guest: /data}]"),
         hostile(
             "outside",
@@ -127,6 +148,41 @@ impl Way {
     }
 }
 
+/// Clients of one service, until they are dropped: [`ATTACKERS`] of them, each with a connection every so often, but never with two
+/// at a time.
+struct Clients {
+    tasks: JoinSet<()>,
+    connections: Arc<AtomicU32>,
+}
+
+impl Clients {
+    fn start(way: &Way, status: u16, every: Duration) -> Self {
+        let connections = Arc::new(AtomicU32::new(0));
+        let mut tasks = JoinSet::new();
+        for _ in 0..ATTACKERS {
+            let (way, connections) = (way.clone(), Arc::clone(&connections));
+            tasks.spawn(async move {
+                let mut next = interval(every);
+                next.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                loop {
+                    next.tick().await;
+                    assert_eq!(way.go().await, status);
+                    connections.fetch_add(1, Relaxed);
+                }
+            });
+        }
+        Self { tasks, connections }
+    }
+
+    /// They end by themselves only when a connection was lost, or answered in another way than expected.
+    async fn stop(mut self) {
+        if let Some(ended) = self.tasks.try_join_next() {
+            ended.unwrap();
+        }
+        self.tasks.shutdown().await;
+    }
+}
+
 /// What one plugin's connections took, and how many others there were.
 #[derive(Default)]
 struct Measured {
@@ -177,44 +233,45 @@ async fn main() {
     let (rounds, slice) = if is_full { (5, Duration::from_millis(500)) } else { (1, Duration::from_millis(20)) };
 
     let dir = Dir::new();
-    let redirect = redirects().await;
+    // One is granted by its address, the other by name only.
+    let (redirect, private) = (redirects().await, redirects().await);
     dir.write("gateway.yaml", config(redirect));
     let mut gateway = Gateway::start_with(dir, &["-C", "gateway.yaml"]).await;
     let echo = tcp_echo().await;
     let plain = Way::new(gateway.addr("service-0").await, "", echo.addr());
-    let plugin = Way::new(gateway.addr("example").await, &basic("alice", "wonder"), echo.addr());
+    let example = gateway.addr("example").await;
+    let plugin = Way::new(example, &basic("alice", "wonder"), echo.addr());
+    let stranger = Way::new(example, &basic("alice", "no"), echo.addr());
 
     println!(
         "{:<22} {:>21} {:>7}   {:>23} {:>7}",
         "attack", "another plugin's p99", "ratio", "plain connections/s", "ratio"
     );
-    for Attack { name, service, user, password } in attacks(redirect) {
+    let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    for Attack { name, service, user, password, status } in attacks(redirect, private) {
+        if !name.contains(&only) {
+            continue;
+        }
         let attack = Way::new(gateway.addr(service).await, &basic(user, &password), echo.addr());
+        let well_meant = if status == 200 { &plugin } else { &stranger };
+        assert_eq!(attack.go().await, status, "{name}");
         let (mut quiet, mut under) = (Measured::default(), Measured::default());
-        quiet.add(&plugin, &plain, slice / 5).await;
-        quiet = Measured::default();
+        Measured::default().add(&plugin, &plain, slice / 5).await;
         for _ in 0..rounds {
-            quiet.add(&plugin, &plain, slice).await;
-            let mut attackers = JoinSet::new();
-            for _ in 0..ATTACKERS {
-                let attack = attack.clone();
-                attackers.spawn(async move {
-                    loop {
-                        attack.go().await;
-                        tokio::time::sleep(ATTACK_PAUSE).await;
-                    }
-                });
-            }
+            let attackers = Clients::start(&attack, status, ATTACK_PAUSE);
             // Until the attack has begun.
-            tokio::time::sleep(slice / 5).await;
+            sleep(slice / 5).await;
+            let (start, before) = (Instant::now(), attackers.connections.load(Relaxed));
             under.add(&plugin, &plain, slice).await;
-            // They end only when one of their connections is lost.
-            if let Some(lost) = attackers.try_join_next() {
-                lost.unwrap();
-            }
-            attackers.shutdown().await;
+            let connections = attackers.connections.load(Relaxed) - before;
+            let every = start.elapsed() * ATTACKERS / connections.max(1);
+            attackers.stop().await;
             // Until what was begun has reached its deadline.
-            tokio::time::sleep(Duration::from_millis(1100)).await;
+            sleep(Duration::from_millis(1100)).await;
+
+            let others = Clients::start(well_meant, status, every);
+            quiet.add(&plugin, &plain, slice).await;
+            others.stop().await;
         }
         let (p99, p99_under) = (quiet.p99(), under.p99());
         let (rate, rate_under) = (quiet.rate(), under.rate());

@@ -122,7 +122,8 @@ impl Gateway {
         prlimit(Some(self.pid()), Resource::Nofile, limit).expect("the gateway's limits are ours to set");
     }
 
-    fn pid(&self) -> Pid {
+    /// The process.
+    pub fn pid(&self) -> Pid {
         self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("the gateway is running")
     }
 
