@@ -6,6 +6,7 @@
 mod cli;
 mod client_certificates;
 mod config;
+mod dns;
 mod drain;
 mod failures;
 mod grants;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use drawspan_testkit::{Authority, Dir, Dns, DnsAnswer, Gateway, basic, exchange, http_origin, run};
+use drawspan_testkit::{Authority, Dir, Dns, DnsAnswer, Gateway, basic, exchange, http_origin};
 
 fn config(nameservers: &str) -> String {
     format!(
@@ -72,12 +72,30 @@ async fn the_servers_certificate_is_verified_for_its_hostname() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cant_be_done_is_refused_at_its_place() {
-    let dir = Dir::new();
-    let yaml = config("{addr: '127.0.0.1', chain: c}").replace("NODE", "1").replace("resolver: dns, nodes", "nodes");
-    dir.write("gateway.yaml", yaml);
-    let finished = run(dir.path(), &["-C", "gateway.yaml"]).await;
-    assert_eq!(finished.code, Some(2));
-    assert!(finished.stderr.contains("gateway.yaml:8:56"), "{}", finished.stderr);
-    assert!(finished.stderr.contains("a nameserver behind a `chain` is not implemented"), "{}", finished.stderr);
+async fn nameservers_are_reached_through_chains() {
+    let (dns, origin) = (Dns::start(here()).await, http_origin().await);
+    for (scheme, password, answer) in [
+        ("tcp", "p", "HTTP/1.1 200 OK"),
+        ("udp", "p", "HTTP/1.1 200 OK"),
+        ("tcp", "wrong", "HTTP/1.1 503 Service Unavailable"),
+        ("udp", "wrong", "HTTP/1.1 503 Service Unavailable"),
+    ] {
+        let (before, node) = (dns.questions().len(), drawspan_testkit::unused_addr());
+        let yaml = format!(
+            "services:
+- {{name: service-0, addr: '127.0.0.1:0', resolver: dns, handler: {{type: http}}}}
+- {{name: node, addr: '{node}', handler: {{type: socks5, auth: {{username: u, password: p}}, metadata: {{udp: true}}}}}}
+chains:
+- name: c
+  hops: [{{name: h, nodes: [{{name: n, addr: '{node}', connector: {{type: socks5, auth: {{username: u, password: {password}}}}}}}]}}]
+resolvers:
+- {{name: dns, nameservers: [{{addr: '{scheme}://{}', chain: c, ttl: -1s}}]}}
+",
+            dns.addr()
+        );
+        let mut gateway = Gateway::start(&yaml).await;
+        let target = format!("name.test:{}", origin.addr().port());
+        assert_eq!(status(gateway.proxy().await, &target, "").await, answer, "{scheme}: {}", gateway.log_text());
+        assert_eq!(dns.questions().len() > before, password == "p", "{scheme}");
+    }
 }

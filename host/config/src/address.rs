@@ -59,6 +59,16 @@ impl HttpUrl {
         &self.0
     }
 
+    /// The host, without brackets.
+    pub(crate) fn host(&self) -> String {
+        self.0.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned()
+    }
+
+    /// The port, the scheme's own if there is none.
+    pub(crate) fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or_default()
+    }
+
     /// Whether the scheme is `https`.
     pub fn is_tls(&self) -> bool {
         self.0.scheme() == "https"

@@ -70,10 +70,10 @@ pub use rule::{Matcher, Rule};
 pub use secret::Secret;
 pub use selector::{Selector, Strategy};
 pub use service::{
-    Entrypoint, FileHandler, ForwardHandler, Forwarder, ForwarderHop, Handler, HandlerKind, HashSource, HttpHandler,
-    LimiterScope, Listener, ListenerKind, MetricsHandler, ProbeResist, Record, RecorderUse, RelayHandler, Reports,
-    Service, ServiceMetadata, Sniffing, Socks5Handler, TcpKeepalive, TunnelHandler, TunnelIngress, UdpListener,
-    UnixListener, WsListener,
+    DnsHandler, DnsListener, DnsMode, Entrypoint, FileHandler, ForwardHandler, Forwarder, ForwarderHop, Handler,
+    HandlerKind, HashSource, HttpHandler, LimiterScope, Listener, ListenerKind, MetricsHandler, ProbeResist, Record,
+    RecorderUse, RelayHandler, Reports, Service, ServiceMetadata, Sniffing, Socks5Handler, TcpKeepalive, TunnelHandler,
+    TunnelIngress, UdpListener, UnixListener, WsListener,
 };
 pub use source::{At, Place, Source};
 pub use tls::{Certificate, CipherSuite, ClientTls, GeneratedCertificate, ServerTls, TlsOptions, TlsVersion};

@@ -166,7 +166,7 @@ fn complete(service: &mut Service, certificate: Option<&ServerBlock>) {
 fn check_addresses(config: &Config, cx: &mut Context) {
     let mut first: HashMap<_, (&Service, &At<ListenAddr>)> = HashMap::new();
     for service in &config.services {
-        let is_udp = matches!(service.listener.kind, service::ListenerKind::Udp(_));
+        let is_udp = service.listener.kind.is_udp();
         let entrypoints = match &service.handler.kind {
             HandlerKind::Tunnel(tunnel) => &tunnel.entrypoints[..],
             _ => &[],

@@ -19,6 +19,7 @@ use crate::address::host_port;
 use crate::decode::{Context, Item, Kind, Object, Unknown};
 use crate::hosts::HostPattern;
 use crate::network::{self, Egress, ProxyVersion};
+use crate::resolver::{self, HostAndPort, NameserverAddr};
 use crate::rule::{self, Matcher};
 use crate::tls::{self, ClientTls};
 
@@ -51,8 +52,11 @@ pub struct Node {
     pub matcher: Option<Matcher>,
     /// What becomes of HTTP messages that are forwarded to it.
     pub http: Option<Box<NodeHttp>>,
-    /// TLS towards an origin whose client spoke plain HTTP.
+    /// TLS towards an origin whose client spoke plain HTTP, or towards a nameserver. None for a nameserver: as
+    /// [`NameserverAddr::is_verified`] says.
     pub tls: Option<ClientTls>,
+    /// How a target of a dns handler is asked, and only that.
+    pub nameserver: Option<NameserverAddr>,
     /// For [`crate::Strategy::Random`]. Default 1, at least 1.
     pub weight: u32,
     /// Used only when no other is healthy.
@@ -111,6 +115,8 @@ pub(crate) struct Inherited {
 pub(crate) enum Role {
     Proxy,
     Target,
+    /// A target of a dns handler.
+    Nameserver,
 }
 
 impl fmt::Display for NodeAddr {
@@ -140,7 +146,13 @@ pub(crate) fn decode(item: &Item<'_>, role: Role, inherited: &Inherited, cx: &mu
     let connector_item = if is_proxy { object.take("connector") } else { None };
     let is_unix = network == Some(NodeNetwork::Unix) || dialer_item.as_ref().is_some_and(dialer::is_unix);
     let is_direct = connector_item.as_ref().is_some_and(connector::is_direct);
+    let mut nameserver = None;
     let addr = match object.take("addr").filter(|item| !item.node.value.is_zero()) {
+        Some(item) if role == Role::Nameserver => item.checked(cx, resolver::parse).map(|found| {
+            let HostAndPort { host, port } = found.at();
+            nameserver = Some(found.value);
+            item.at(NodeAddr::Inet { host, port })
+        }),
         Some(item) => addr(&item, is_unix, !is_proxy || is_direct, cx),
         None if is_direct => Some(object.at(NodeAddr::Inet { host: String::new(), port: 0 })),
         None => object.missing("addr", cx),
@@ -169,6 +181,7 @@ pub(crate) fn decode(item: &Item<'_>, role: Role, inherited: &Inherited, cx: &mu
         matcher,
         http: http::decode(&mut object, role, cx).map(Box::new),
         tls: node_tls,
+        nameserver,
         weight: metadata.integer("weight", 1..=1_000_000, cx).unwrap_or(1),
         backup: metadata.flag("backup", cx),
         max_fails: metadata.integer("maxFails", 1..=1_000_000, cx),
@@ -179,7 +192,48 @@ pub(crate) fn decode(item: &Item<'_>, role: Role, inherited: &Inherited, cx: &mu
     };
     metadata.finish(&["netns"], Unknown::Warn, cx);
     object.finish(&["netns", "probe"], Unknown::Warn, cx);
+    warn_unverified(&node, &item.path, cx);
     Some(node)
+}
+
+/// The nameservers of a list, or of a text with commas between them.
+pub(crate) fn nameservers(item: &Item<'_>, cx: &mut Context) -> Vec<Node> {
+    let addrs = item.each(cx, resolver::parse);
+    let nodes = addrs.into_iter().enumerate().filter_map(|(index, addr)| {
+        let HostAndPort { host, port } = addr.value.at();
+        let node = Node {
+            name: format!("target-{index}"),
+            addr: At { value: NodeAddr::Inet { host, port }, place: addr.place },
+            network: None,
+            bypasses: Vec::new(),
+            resolver: None,
+            hosts: None,
+            connector: connector::decode(None, "", cx)?,
+            dialer: dialer::decode(None, "", cx)?,
+            egress: Egress::default(),
+            proxy_protocol: None,
+            filter: None,
+            matcher: None,
+            http: None,
+            tls: None,
+            nameserver: Some(addr.value),
+            weight: 1,
+            backup: false,
+            max_fails: None,
+            fail_timeout: None,
+        };
+        warn_unverified(&node, &item.path, cx);
+        Some(node)
+    });
+    nodes.collect()
+}
+
+fn warn_unverified(node: &Node, path: &str, cx: &mut Context) {
+    let Some(nameserver) = node.nameserver.as_ref().filter(|nameserver| nameserver.is_tls()) else { return };
+    if !node.tls.as_ref().map_or(nameserver.is_verified(), |tls| tls.secure) {
+        let help = "set `tls: {secure: true}` of the node, and `serverName` if its certificate is for another name";
+        cx.push(resolver::unverified(&node.addr, path, help));
+    }
 }
 
 /// The address of a node: `host:port`, or with `port_optional` just `host`; or a path.
@@ -199,7 +253,7 @@ fn addr(item: &Item<'_>, is_unix: bool, port_optional: bool, cx: &mut Context) -
 fn filter(object: &mut Object<'_>, role: Role, cx: &mut Context) -> Option<NodeFilter> {
     let mut block = object.section("filter", cx);
     let mut filter = NodeFilter::default();
-    for object in [(role == Role::Target).then_some(object), Some(&mut block)].into_iter().flatten() {
+    for object in [(role != Role::Proxy).then_some(object), Some(&mut block)].into_iter().flatten() {
         let protocol = object.text("protocol", cx).map(|protocol| protocol.to_lowercase());
         filter.protocol = protocol.or(filter.protocol);
         let host = object.take("host").filter(|item| !item.node.value.is_zero());

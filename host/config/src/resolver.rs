@@ -38,7 +38,8 @@ pub struct Nameserver {
     pub family: Family,
     /// EDNS client subnet.
     pub client_ip: Option<IpAddr>,
-    /// The name that the server's certificate is verified for (`hostname`); none: it isn't verified. GOST: never is.
+    /// The name that the server's certificate is verified for (`hostname`); none: by `https` it is for the URL's host, by
+    /// `tls` it isn't verified. GOST: overlooks it.
     pub server_name: Option<String>,
     /// How long answers are kept.
     pub ttl: Ttl,
@@ -99,7 +100,7 @@ const PREFER: [(&str, Family); 4] =
 const ONLY: [(&str, Family); 4] =
     [("ipv4", Family::OnlyV4), ("ip4", Family::OnlyV4), ("ipv6", Family::OnlyV6), ("ip6", Family::OnlyV6)];
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Resolver> {
     let mut object = Object::new(item, cx)?;
@@ -150,28 +151,58 @@ fn nameserver(item: &Item<'_>, cx: &mut Context) -> Option<Nameserver> {
         },
     };
     object.finish(&[], Unknown::Warn, cx);
-    if let NameserverAddr::Tls(_) | NameserverAddr::Https(_) = nameserver.addr.value
-        && nameserver.server_name.is_none()
-    {
-        let message = "the server's certificate isn't verified";
-        let help = "write the name in its certificate as `hostname`";
-        cx.push(Diagnostic::warning(&nameserver.addr.place, format!("{}: {message}", item.path)).with_help(help));
+    if let (NameserverAddr::Tls(_), None) = (&nameserver.addr.value, &nameserver.server_name) {
+        cx.push(unverified(&nameserver.addr, &item.path, "write the name in its certificate as `hostname`"));
     }
     Some(nameserver)
 }
 
-fn ttl(item: &Item<'_>, cx: &mut Context) -> Option<Ttl> {
-    if let Value::Text(text) | Value::Number(text) = &item.node.value
-        && text.starts_with('-')
-    {
-        return Some(Ttl::Uncached);
+/// Says that anybody may answer in a server's place.
+pub(crate) fn unverified<T>(addr: &At<T>, path: &str, help: &str) -> Diagnostic {
+    Diagnostic::warning(&addr.place, format!("{path}: the server's certificate isn't verified")).with_help(help)
+}
+
+impl NameserverAddr {
+    /// Whether the certificate is verified when nothing else is said, as in GOST.
+    pub fn is_verified(&self) -> bool {
+        matches!(self, Self::Https(_))
     }
-    let ttl = item.duration(cx)?;
-    Some(if ttl.is_zero() { Ttl::Answer } else { Ttl::Fixed(ttl) })
+
+    /// Whether TLS is spoken with it.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_) | Self::Https(_))
+    }
+
+    /// Where it is.
+    pub fn at(&self) -> HostAndPort {
+        match self {
+            Self::Udp(at) | Self::Tcp(at) | Self::Tls(at) => at.clone(),
+            Self::Https(url) => HostAndPort { host: url.host(), port: url.port() },
+        }
+    }
+}
+
+fn ttl(item: &Item<'_>, cx: &mut Context) -> Option<Ttl> {
+    match is_negative(item) {
+        true => Some(Ttl::Uncached),
+        false => item.duration(cx).map(Ttl::of),
+    }
+}
+
+/// Whether it is a duration below 0.
+pub(crate) fn is_negative(item: &Item<'_>) -> bool {
+    matches!(&item.node.value, Value::Text(text) | Value::Number(text) if text.starts_with('-'))
+}
+
+impl Ttl {
+    /// 0 stands for what the answer says.
+    pub(crate) fn of(ttl: Duration) -> Self {
+        if ttl.is_zero() { Self::Answer } else { Self::Fixed(ttl) }
+    }
 }
 
 /// `[scheme://]host[:port]`. GOST: an unknown scheme is `udp`.
-fn parse(text: &str) -> Result<NameserverAddr, String> {
+pub(crate) fn parse(text: &str) -> Result<NameserverAddr, String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("udp", text));
     let at = || match host_port(rest.split('/').next().unwrap_or_default()) {
         Some((host, port)) if !host.is_empty() && port != Some(0) => Ok(HostAndPort { host, port: port.unwrap_or(53) }),

@@ -1,5 +1,6 @@
 //! `services[]`: a handler behind a listener.
 
+mod dns;
 mod file;
 mod forwarder;
 mod handler;
@@ -13,6 +14,7 @@ mod tunnel;
 
 use std::time::Duration;
 
+pub use dns::{DnsHandler, DnsListener, DnsMode};
 pub use file::{FileHandler, MetricsHandler};
 pub use forwarder::{ForwardHandler, Forwarder, ForwarderHop};
 pub use handler::{Handler, HandlerKind, HashSource, Reports, Sniffing};
@@ -56,7 +58,7 @@ pub struct Service {
     pub observer: Option<At<String>>,
     /// Who is told what, at most one for each kind of record.
     pub recorders: Vec<RecorderUse>,
-    /// What the handlers `tcp`, `udp` and `forward` forward to; there for them, and only for them.
+    /// What the handlers `tcp`, `udp`, `forward` and `dns` forward to; there for them, and perhaps for `relay`.
     pub forwarder: Option<Forwarder>,
     /// What it does with connections.
     pub handler: Handler,
@@ -138,11 +140,17 @@ pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Service> {
 
 /// Reports a listener and a handler that can't work together. GOST: runs, and answers nothing that makes sense.
 fn check(service: &Service, cx: &mut Context) {
-    let forwards = matches!(service.handler.kind, HandlerKind::Forward(_));
-    if service.listener.kind.is_udp() && !forwards {
+    let fits = matches!(service.handler.kind, HandlerKind::Forward(_) | HandlerKind::Dns(_));
+    if service.listener.kind.is_udp() && !fits {
         let message =
             format!("service `{}`: a udp listener goes with a tcp, udp or forward handler", service.name.value);
         cx.push(crate::Diagnostic::error(&service.addr.place, message));
+    }
+    let answers = matches!(service.handler.kind, HandlerKind::Dns(_));
+    if matches!(service.listener.kind, ListenerKind::Dns(_)) != answers {
+        let message = format!("service `{}`: a dns listener and a dns handler go together", service.name.value);
+        let help = "its `mode` says what carries questions: udp, tcp, tls or https";
+        cx.push(crate::Diagnostic::error(&service.addr.place, message).with_help(help));
     }
 }
 

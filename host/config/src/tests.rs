@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 
 mod chains;
+mod dns;
 mod forwarders;
 mod modules;
 

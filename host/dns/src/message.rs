@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hickory_proto::op::{Edns, Message, MessageType, Query, ResponseCode};
+use hickory_proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
 use hickory_proto::rr::{Name, RData, RecordType};
 
@@ -41,15 +41,9 @@ pub(crate) fn question(name: &Name, record_type: RecordType, client_ip: Option<I
     message
 }
 
-/// Whether `message` is the answer to `question` and to no other.
-pub(crate) fn is_answer(message: &Message, question: &Message) -> bool {
-    message.metadata.id == question.metadata.id
-        && message.metadata.message_type == MessageType::Response
-        && message.queries == question.queries
-}
-
 /// What `message`, the answer to `question`, says.
-pub(crate) fn read(message: &Message, question: &Message) -> Result<Answer, String> {
+pub(crate) fn read(message: &[u8], question: &Message) -> Result<Answer, String> {
+    let message = Message::from_vec(message).map_err(|error| format!("the answer can't be read: {error}"))?;
     match message.metadata.response_code {
         ResponseCode::NoError | ResponseCode::NXDomain => {}
         // GOST: no addresses.

@@ -5,15 +5,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use drawspan_modules::ClientId;
+use drawspan_proxy::dns::{Server, nobody};
 use drawspan_wit::types::AddressFamily;
 use hickory_proto::rr::{Name, RecordType};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::cache::{Cache, Kept};
-use crate::exchange::Exchange;
 use crate::message::{self, Answer};
-use crate::{SetupError, Transport};
 
 /// Questions that are asked again at a time, behind the backs of those who got an expired answer.
 const REFRESHES: usize = 32;
@@ -22,16 +22,14 @@ const NOTHING_TTL: Duration = Duration::from_secs(60);
 
 /// How a DNS server is asked.
 pub struct NameserverSettings {
-    /// Where it is.
-    pub transport: Transport,
+    /// The server.
+    pub server: Server,
     /// What is asked for on behalf of those who want an address of any family.
     pub prefer: Prefer,
     /// Sent as EDNS client subnet: 24 bits of an IPv4 address, all of an IPv6 address.
     pub client_ip: Option<IpAddr>,
     /// How long answers are kept.
     pub ttl: Ttl,
-    /// For one exchange.
-    pub timeout: Duration,
     /// Answer with an expired answer, and ask again behind it.
     pub refresh_behind: bool,
 }
@@ -65,29 +63,30 @@ pub enum Ttl {
 pub struct Nameserver(Arc<Inner>);
 
 struct Inner {
-    exchange: Exchange,
+    server: Server,
     prefer: Prefer,
     client_ip: Option<IpAddr>,
     ttl: Ttl,
-    timeout: Duration,
     cache: Cache,
     refreshes: Option<Arc<Semaphore>>,
 }
 
 impl Nameserver {
     /// Does not connect.
-    ///
-    /// # Errors
-    /// When TLS can't be set up, or a URL isn't one.
-    pub fn new(settings: NameserverSettings) -> Result<Self, SetupError> {
-        let NameserverSettings { transport, prefer, client_ip, ttl, timeout, refresh_behind } = settings;
+    #[must_use]
+    pub fn new(settings: NameserverSettings) -> Self {
+        let NameserverSettings { server, prefer, client_ip, ttl, refresh_behind } = settings;
         let refreshes = refresh_behind.then(|| Arc::new(Semaphore::new(REFRESHES)));
-        let exchange = Exchange::new(transport, timeout)?;
-        Ok(Self(Arc::new(Inner { exchange, prefer, client_ip, ttl, timeout, cache: Cache::default(), refreshes })))
+        Self(Arc::new(Inner { server, prefer, client_ip, ttl, cache: Cache::default(), refreshes }))
     }
 
-    /// The addresses of `name`, of the first family that has any.
-    pub(crate) async fn lookup(&self, name: &Name, family: AddressFamily) -> Result<Arc<[IpAddr]>, String> {
+    /// The addresses of `name`, of the first family that has any. It is `client` that wants to know.
+    pub(crate) async fn lookup(
+        &self,
+        name: &Name,
+        family: AddressFamily,
+        client: &ClientId,
+    ) -> Result<Arc<[IpAddr]>, String> {
         use RecordType::{A, AAAA};
         let types: &[RecordType] = match (family, self.0.prefer) {
             (AddressFamily::Any, Prefer::V4) => &[A, AAAA],
@@ -100,7 +99,7 @@ impl Nameserver {
         };
         let mut found = Arc::from([]);
         for record_type in types {
-            found = self.one(name, *record_type).await?;
+            found = self.one(name, *record_type, client).await?;
             if !found.is_empty() {
                 break;
             }
@@ -108,41 +107,41 @@ impl Nameserver {
         Ok(found)
     }
 
-    async fn one(&self, name: &Name, record_type: RecordType) -> Result<Arc<[IpAddr]>, String> {
+    async fn one(&self, name: &Name, record_type: RecordType, client: &ClientId) -> Result<Arc<[IpAddr]>, String> {
         let now = Instant::now();
         match self.0.cache.get(name, record_type) {
             Some(kept) if kept.expires > now => Ok(kept.addresses),
             Some(kept) if self.0.refreshes.is_some() => {
-                self.refresh(name, record_type, kept.clone(), now);
+                self.refresh(name, record_type, kept.clone(), now, client);
                 Ok(kept.addresses)
             }
-            _ => self.ask(name, record_type).await,
+            _ => self.ask(name, record_type, client).await,
         }
     }
 
     /// Asks again behind the caller's back, if not too many do so already.
-    fn refresh(&self, name: &Name, record_type: RecordType, kept: Kept, now: Instant) {
+    fn refresh(&self, name: &Name, record_type: RecordType, kept: Kept, now: Instant, client: &ClientId) {
         let Some(Ok(permit)) = self.0.refreshes.as_ref().map(|refreshes| Arc::clone(refreshes).try_acquire_owned())
         else {
             return;
         };
         // Until it is known, nobody else asks.
-        self.0.cache.keep(name, record_type, Kept { expires: now + self.0.timeout, ..kept });
-        let (nameserver, name) = (self.clone(), name.clone());
+        self.0.cache.keep(name, record_type, Kept { expires: now + self.0.server.timeout(), ..kept });
+        let (nameserver, name, client) = (self.clone(), name.clone(), client.clone());
         tokio::spawn(async move {
-            if let Err(reason) = nameserver.ask(&name, record_type).await {
+            if let Err(reason) = nameserver.ask(&name, record_type, &client).await {
                 tracing::debug!(kind = "resolver", host = %name, "{nameserver}: {reason}");
             }
             drop(permit);
         });
     }
 
-    async fn ask(&self, name: &Name, record_type: RecordType) -> Result<Arc<[IpAddr]>, String> {
+    async fn ask(&self, name: &Name, record_type: RecordType, client: &ClientId) -> Result<Arc<[IpAddr]>, String> {
         let inner = &*self.0;
         let question = message::question(name, record_type, inner.client_ip);
-        let answer = timeout(inner.timeout, inner.exchange.ask(&question)).await;
-        let Answer { addresses, ttl } =
-            answer.unwrap_or_else(|_| Err(format!("no answer within {:?}", inner.timeout)))?;
+        let bytes = question.to_vec().map_err(|error| error.to_string())?;
+        let answered = inner.server.ask(&bytes, client, &nobody()).await.map_err(|error| error.to_string())?;
+        let Answer { addresses, ttl } = message::read(answered.answer.message(), &question)?;
         let addresses: Arc<[IpAddr]> = addresses.into();
         let ttl = match inner.ttl {
             Ttl::Uncached => return Ok(addresses),
@@ -158,6 +157,6 @@ impl Nameserver {
 /// Its address, without what may be secret.
 impl fmt::Display for Nameserver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.exchange.fmt(f)
+        self.0.server.fmt(f)
     }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use drawspan_modules::ClientId;
 use drawspan_wit::resolver::ResolveRequest;
 use drawspan_wit::{CallError, ErrorKind, Plugin};
 
@@ -27,9 +28,10 @@ impl Plugin<ResolveRequest> for Nameservers {
             return Ok(vec![call.host.clone()]);
         }
         let name = message::name(&call.host).map_err(|error| CallError::new(ErrorKind::Refused, error))?;
+        let client = ClientId::from(call.client_id.clone().unwrap_or_default());
         let mut outcome = Err(CallError::new(ErrorKind::Unavailable, "there is no nameserver"));
         for nameserver in &self.0 {
-            match nameserver.lookup(&name, call.family).await {
+            match nameserver.lookup(&name, call.family, &client).await {
                 Ok(addresses) if !addresses.is_empty() => return Ok(addresses.iter().map(IpAddr::to_string).collect()),
                 Ok(_) => outcome = Ok(Vec::new()),
                 Err(reason) => {

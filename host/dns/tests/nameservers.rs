@@ -6,8 +6,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drawspan_dns::{Nameserver, NameserverSettings, Nameservers, Prefer, Transport, Ttl};
+use drawspan_dns::{Nameserver, NameserverSettings, Nameservers, Prefer, Ttl};
+use drawspan_proxy::Router;
+use drawspan_proxy::dns::{HttpsTarget, Server, Transport};
+use drawspan_proxy::tls::{ClientSettings, Options, TlsClient};
 use drawspan_testkit::{Authority, Dns, DnsAnswer, PATIENCE, eventually, unused_addr};
+use drawspan_wire::http1::HostPort;
 use drawspan_wit::Plugin;
 use drawspan_wit::resolver::ResolveRequest;
 use drawspan_wit::types::AddressFamily;
@@ -18,27 +22,46 @@ fn addresses() -> Vec<IpAddr> {
     ["192.0.2.1", "192.0.2.2", "2001:db8::1"].map(|ip| ip.parse().unwrap()).to_vec()
 }
 
-fn over(transport: Transport) -> NameserverSettings {
+fn within(timeout: Duration, transport: Transport) -> NameserverSettings {
     NameserverSettings {
-        transport,
+        server: Server::new(transport, timeout, Router::default()),
         prefer: Prefer::V4,
         client_ip: None,
         ttl: Ttl::Answer,
-        timeout: PATIENCE,
         refresh_behind: false,
     }
 }
 
+fn over(transport: Transport) -> NameserverSettings {
+    within(PATIENCE, transport)
+}
+
+fn at(host: &str, port: u16) -> HostPort {
+    HostPort { host: host.to_owned(), port }
+}
+
 fn udp(server: &Dns) -> NameserverSettings {
-    over(Transport::Udp { host: "localhost".to_owned(), port: server.addr().port() })
+    over(Transport::Udp(at("localhost", server.addr().port())))
 }
 
 fn tcp(server: &Dns) -> NameserverSettings {
-    over(Transport::Tcp { host: "127.0.0.1".to_owned(), port: server.addr().port() })
+    over(Transport::Tcp(at("127.0.0.1", server.addr().port())))
+}
+
+/// TLS towards a server, which must be of that name if one is given.
+fn tls(verify: Option<&str>, alpn: &[&str]) -> TlsClient {
+    let alpn = alpn.iter().map(|protocol| (*protocol).to_owned()).collect();
+    TlsClient::new(&ClientSettings {
+        secure: verify.is_some(),
+        server_name: verify.map(str::to_owned),
+        options: Options { alpn, ..Options::default() },
+        ..ClientSettings::default()
+    })
+    .unwrap()
 }
 
 fn one(settings: NameserverSettings) -> Nameservers {
-    Nameservers::new(vec![Nameserver::new(settings).unwrap()])
+    Nameservers::new(vec![Nameserver::new(settings)])
 }
 
 async fn ask(nameservers: &Nameservers, host: &str, family: AddressFamily) -> Result<String, String> {
@@ -55,21 +78,25 @@ const V6: &str = "2001:db8::1";
 
 #[tokio::test]
 async fn every_transport_carries_questions() {
-    let tls = Authority::new().issue("dns.test");
+    let issued = Authority::new().issue("dns.test");
     let answer = || DnsAnswer::Addresses(addresses(), 60);
     let plain = Dns::start(answer()).await;
-    let over_tls = Dns::start_tls(tls.server(&["dot"]), answer()).await;
-    let over_https = Dns::start_https(tls.server(&["http/1.1"]), answer()).await;
-    let dot = |verify| over(Transport::Tls { host: "127.0.0.1".to_owned(), port: over_tls.addr().port(), verify });
+    let over_tls = Dns::start_tls(issued.server(&["dot"]), answer()).await;
+    let over_https = Dns::start_https(issued.server(&["http/1.1"]), answer()).await;
+    let dot = |verify| over(Transport::Tls(at("127.0.0.1", over_tls.addr().port()), tls(verify, &["dot"])));
     let doh = |path: &str, verify| {
-        let url = format!("https://u:hunter2@{}/{path}?hunter2", over_https.addr()).parse().unwrap();
-        over(Transport::Https { url, verify })
+        over(Transport::Https(HttpsTarget {
+            uri: format!("https://{}/{path}?hunter2", over_https.addr()).parse().unwrap(),
+            authorization: None,
+            at: at("127.0.0.1", over_https.addr().port()),
+            tls: tls(verify, &["h2", "http/1.1"]),
+        }))
     };
     for settings in [udp(&plain), tcp(&plain), dot(None), doh("dns-query", None)] {
         assert_eq!(any(&one(settings)).await.as_deref(), Ok(V4));
     }
     // Nobody's authority: neither is believed where it is to be verified.
-    for settings in [dot(Some("dns.test".to_owned())), doh("dns-query", Some("dns.test".to_owned()))] {
+    for settings in [dot(Some("dns.test")), doh("dns-query", Some("dns.test"))] {
         let error = any(&one(settings)).await.unwrap_err();
         assert!(error.contains("certificate") && !error.contains("hunter2"), "{error}");
     }
@@ -171,7 +198,7 @@ async fn answers_to_other_questions_arent_believed() {
     let server = Dns::start(DnsAnswer::Late(addresses())).await;
     assert_eq!(any(&one(udp(&server))).await.as_deref(), Ok(V4));
     let error = any(&one(tcp(&server))).await.unwrap_err();
-    assert!(error.contains("can't be read"), "{error}");
+    assert!(error.contains("another question"), "{error}");
 }
 
 #[tokio::test]
@@ -180,12 +207,18 @@ async fn the_next_nameserver_is_asked_when_one_has_no_addresses() {
     let unknown = Dns::start(DnsAnswer::Unknown).await;
     let failing = Dns::start(DnsAnswer::Failure).await;
     let silent = Dns::start(DnsAnswer::Silence).await;
-    let short = |server: &Dns| NameserverSettings { timeout: Duration::from_millis(50), ..udp(server) };
-    let down = || over(Transport::Tcp { host: "127.0.0.1".to_owned(), port: unused_addr().port() });
-    let all = |settings: Vec<NameserverSettings>| {
-        Nameservers::new(settings.into_iter().map(|settings| Nameserver::new(settings).unwrap()).collect())
-    };
-    let nameservers = all(vec![udp(&unknown), udp(&failing), short(&silent), down(), udp(&good)]);
+    let short = |server: &Dns| within(Duration::from_millis(50), Transport::Udp(at("127.0.0.1", server.addr().port())));
+    let down = |transport: fn(HostPort) -> Transport| over(transport(at("127.0.0.1", unused_addr().port())));
+    let all = |settings: Vec<NameserverSettings>| Nameservers::new(settings.into_iter().map(Nameserver::new).collect());
+    let nameservers = all(vec![
+        udp(&unknown),
+        udp(&failing),
+        short(&silent),
+        down(Transport::Tcp),
+        // Nobody waits for one that isn't there.
+        down(Transport::Udp),
+        udp(&good),
+    ]);
     assert_eq!(any(&nameservers).await.as_deref(), Ok(V4));
     // One that knows says that there is nothing.
     assert_eq!(any(&all(vec![udp(&unknown), udp(&failing)])).await.as_deref(), Ok(""));

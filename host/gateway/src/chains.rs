@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use drawspan_config::{
-    ChainGroup, ChainHop, Config, ConnectorKind, Credentials, Diagnostic, Dialer, Egress, HopKind, HopNodes,
-    InterfaceSource, MediaTypes, NodeAddr, NodeNetwork, Place, Secret, WsDialer, decode_node,
+    At, ChainGroup, ChainHop, ClientTls, Config, ConnectorKind, Credentials, Diagnostic, Dialer, Egress, HopKind,
+    HopNodes, InterfaceSource, MediaTypes, NodeAddr, NodeNetwork, Place, Secret, WsDialer, decode_node,
 };
 use drawspan_modules::{Authenticator, UserTable};
 use drawspan_proxy::connector::{self, Connector};
 use drawspan_proxy::dialer::{self, Dialer as ProxyDialer, Layered};
 use drawspan_proxy::direct::{Interface, Source};
 use drawspan_proxy::router::{
-    self, BodyRewrite, Chain, FailFilter, Hop, Node, NodeHop, NodeHttp, PluginHop, Rewrite, Route, Rule, Selector,
+    self, BodyRewrite, Chain, FailFilter, Hop, Node, NodeHop, NodeHttp, PluginHop, Rewrite, Route, Router, Rule,
+    Selector,
 };
 use drawspan_proxy::{Direct, WsClient};
 use drawspan_wire::http1::HostPort;
@@ -21,7 +23,7 @@ use drawspan_wit::{Module, boxed};
 
 use crate::modules::Modules;
 use crate::plugins::Plugins;
-use crate::{mux, tls};
+use crate::{mux, resolvers, tls};
 
 /// The config's named chains and hops.
 pub(crate) struct Chains {
@@ -64,6 +66,7 @@ impl Chains {
             let name = chain.name.value.clone();
             loaded.chains.insert(name.clone(), Arc::new(Chain::new(name, hops)));
         }
+        modules.tie(&loaded.chains);
         if errors.is_empty() { Ok(loaded) } else { Err(errors) }
     }
 
@@ -112,8 +115,40 @@ async fn load_hop(
 }
 
 pub(crate) fn node_hop(name: String, hop: &HopNodes, modules: &Modules) -> Result<NodeHop, Diagnostic> {
+    made_hop(name, hop, modules, |_, _| Ok(()))
+}
+
+/// Nameservers: `router` leads to them, and each has so much time for an answer.
+pub(crate) fn nameserver_hop(
+    name: String,
+    hop: &HopNodes,
+    modules: &Modules,
+    router: &Router,
+    timeout: Duration,
+) -> Result<NodeHop, Diagnostic> {
+    made_hop(name, hop, modules, |node, made| {
+        if let Some(addr) = &node.nameserver {
+            let addr = At { value: addr.clone(), place: node.addr.place.clone() };
+            let default = || ClientTls { secure: addr.value.is_verified(), ..ClientTls::default() };
+            let (tls, router) = (node.tls.clone().unwrap_or_else(default), router.towards(made).into_owned());
+            made.nameserver = Some(resolvers::server(&addr, &tls, timeout, router)?);
+        }
+        Ok(())
+    })
+}
+
+fn made_hop(
+    name: String,
+    hop: &HopNodes,
+    modules: &Modules,
+    finish: impl Fn(&drawspan_config::Node, &mut Node) -> Result<(), Diagnostic>,
+) -> Result<NodeHop, Diagnostic> {
     let (selector, fails) = selector(&hop.selector);
-    let nodes = hop.nodes.iter().map(|node| proxy_node(node, fails, modules).map(Arc::new));
+    let nodes = hop.nodes.iter().map(|node| {
+        let mut made = proxy_node(node, fails, modules)?;
+        finish(node, &mut made)?;
+        Ok(Arc::new(made))
+    });
     Ok(NodeHop { name, bypass: modules.bypass(&hop.bypasses), nodes: nodes.collect::<Result<_, _>>()?, selector })
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use drawspan_config::{Config, Diagnostic, ListenAddr, ListenerKind, TcpKeepalive};
 use drawspan_plugin_client::Metrics;
 use drawspan_proxy::Router;
-use drawspan_proxy::listener::{Listener, RemoteListener, TcpListener, UdpListener, UdpSettings, UnixListener};
+use drawspan_proxy::listener::{
+    DnsListener, Listener, RemoteListener, TcpListener, UdpListener, UdpSettings, UnixListener,
+};
 use drawspan_wire::http1::HostPort;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +64,8 @@ impl Gateway {
                 Ok(mut made) => {
                     let beside = std::mem::take(&mut made.entrypoints).into_iter().map(|(addr, service)| {
                         let entrypoints = Vec::new();
-                        let made = Made { service, reporter: None, client_reporter: None, remote: None, entrypoints };
+                        let (reporter, client_reporter, remote, dns) = (None, None, None, None);
+                        let made = Made { service, reporter, client_reporter, remote, entrypoints, dns };
                         Ready { made, addr, listener: drawspan_config::Listener::tcp() }
                     });
                     services.extend(beside);
@@ -88,8 +91,11 @@ impl Gateway {
         let sids = Arc::new(Sids::new());
         let mut services = Vec::with_capacity(self.services.len());
         for Ready { made, addr, listener } in self.services {
-            let Made { service, reporter, client_reporter, remote, entrypoints: _ } = made;
-            let bound = bind(&addr, &listener, remote, &service.name).await;
+            let Made { service, reporter, client_reporter, remote, entrypoints: _, dns } = made;
+            let bound = match dns {
+                Some(mode) => DnsListener::bind(&addr.to_string(), mode, self.tasks.clone()).await.map(Listener::Dns),
+                None => bind(&addr, &listener, remote, &service.name).await,
+            };
             let listener = bound.map_err(|source| BindError { service: Arc::clone(&service.name), source })?;
             let (service, sids) = (Arc::new(service), Arc::clone(&sids));
             services.push(Serving { listener, service, sids, reporter, client_reporter });

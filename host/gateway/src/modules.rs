@@ -13,6 +13,7 @@ use drawspan_modules::{
     ServiceDiscovery, TargetPattern, UserTable,
 };
 use drawspan_proxy::LimitSource;
+use drawspan_proxy::router::{Chain, Late};
 use drawspan_wit::admission::AdmissionRequest;
 use drawspan_wit::authenticator::AuthenticationRequest;
 use drawspan_wit::bypass::BypassRequest;
@@ -41,6 +42,8 @@ pub(crate) struct Modules {
     pub(crate) observers: HashMap<String, Observer>,
     pub(crate) recorders: HashMap<String, BoxPlugin<WriteRequest>>,
     pub(crate) rewriters: HashMap<String, Rewriter>,
+    /// Ways to nameservers, which lead through these chains.
+    late: Vec<(String, Late)>,
 }
 
 enum Limits {
@@ -102,7 +105,7 @@ impl Modules {
         });
         each!(errors, &config.resolvers, modules.resolvers, |resolver| match &resolver.kind {
             ResolverKind::Nameservers(nameservers) =>
-                resolvers::load(nameservers).map(|found| Resolver::new(boxed(found))),
+                resolvers::load(nameservers, &mut modules.late).map(|found| Resolver::new(boxed(found))),
             ResolverKind::Plugin(plugin) => {
                 let loaded = plugins.load(&resolver.name, Module::Resolver, plugin).await;
                 loaded.map(|client| Resolver::new(boxed(client)))
@@ -150,6 +153,15 @@ impl Modules {
             .await
             .map(|client| Rewriter::new(boxed(client))));
         if errors.is_empty() { Ok(modules) } else { Err(errors) }
+    }
+
+    /// Leads the ways to nameservers through their chains. The config was checked: they are there, and in no circle.
+    pub(crate) fn tie(&self, chains: &HashMap<String, Arc<Chain>>) {
+        for (name, late) in &self.late {
+            if let Some(chain) = chains.get(name) {
+                late.tie(Arc::clone(chain));
+            }
+        }
     }
 
     /// All of those admissions, `None` if there is none.

@@ -1,23 +1,26 @@
 //! From the config's services to those of the data plane.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use drawspan_config::{
-    At, Config, Diagnostic, ForwarderHop, Handler, HandlerKind, HttpHandler, LimiterScope, ListenAddr, ListenerKind,
-    NodeNetwork, ProbeResist, Record, Service, Socks5Handler,
+    At, Config, Diagnostic, DnsHandler, DnsListener, ForwarderHop, Handler, HandlerKind, HttpHandler, LimiterScope,
+    ListenAddr, ListenerKind, NodeNetwork, ProbeResist, Record, ServerTls, Service, Socks5Handler, Ttl,
 };
 use drawspan_modules::{AnyOf, Authenticator, Recorder, UserTable};
 use drawspan_proxy::handler::{
-    self, Auto, Forward, ForwardSettings, HandlerParts, HandlerRecorder, Relay, RelaySettings, Sniffing, Socks4,
-    Socks5, Socks5Settings, Udp, http,
+    self, Auto, Dns, DnsSettings, DnsTtl, Forward, ForwardSettings, HandlerParts, HandlerRecorder, Relay,
+    RelaySettings, Sniffing, Socks4, Socks5, Socks5Settings, Udp, http,
 };
+use drawspan_proxy::listener::{DnsMode, DnsStreams};
 use drawspan_proxy::router::{HashSource, Hop, Router};
+use drawspan_proxy::tls::TlsServer;
 use drawspan_proxy::{ClientCounters, ClientReporter, Layer, Reports, ServiceReporter, ServiceScope, Shaper, WsServer};
 use drawspan_wire::http1::HostPort;
 use drawspan_wit::boxed;
 use tokio_util::task::TaskTracker;
 
-use crate::chains::{Chains, direct, node_hop, proxy_version};
+use crate::chains::{Chains, direct, nameserver_hop, node_hop, proxy_version};
 use crate::modules::{Modules, unimplemented};
 use crate::{mux, tls, tunnels};
 
@@ -38,6 +41,8 @@ pub(crate) struct Made {
     pub(crate) remote: Option<Router>,
     /// What listens beside it: a tunnel server's entry points.
     pub(crate) entrypoints: Vec<(ListenAddr, drawspan_proxy::Service)>,
+    /// What a dns listener speaks; there exactly for such.
+    pub(crate) dns: Option<DnsMode>,
 }
 
 impl Objects {
@@ -69,9 +74,14 @@ impl Objects {
             Some(LimiterScope::Service) => ServiceScope::Service,
             Some(LimiterScope::Connection) => ServiceScope::Connection,
         };
-        let tls = of.listener.tls.as_ref().map(|settings| tls::server(settings, &of.name)).transpose()?;
+        let tls = of.listener.tls.as_ref().map(|settings| tls::server(&https(of, settings), &of.name)).transpose()?;
         let mut handshake_timeout = of.handler.read_timeout;
+        let mut dns = None;
         let layer = match (&of.listener.kind, tls) {
+            (ListenerKind::Dns(listener), tls) => {
+                dns = Some(dns_mode(*listener, tls));
+                Layer::Plain
+            }
             (ListenerKind::Ws(ws) | ListenerKind::Wss(ws), tls) => {
                 handshake_timeout = ws.handshake_timeout.unwrap_or(handshake_timeout);
                 let (path, headers) = (ws.path.clone(), ws.header.clone());
@@ -105,7 +115,7 @@ impl Objects {
             }),
             _ => None,
         };
-        Ok(Made { service, reporter, client_reporter, remote, entrypoints })
+        Ok(Made { service, reporter, client_reporter, remote, entrypoints, dns })
     }
 
     /// The handler, and what listens beside it.
@@ -148,6 +158,10 @@ impl Objects {
                 };
                 handler::Handler::Forward(Forward::new(parts, self.targets(of)?, settings))
             }
+            HandlerKind::Dns(dns) => {
+                let hop = self.nameservers(of, dns, &parts.router)?;
+                handler::Handler::Dns(Dns::new(parts, hop, dns_settings(dns)))
+            }
             HandlerKind::Tunnel(tunnel) => {
                 let (server, beside) = tunnels::server(of, tunnel, parts, &self.modules);
                 *entrypoints = beside;
@@ -187,6 +201,28 @@ impl Objects {
             return Err(Diagnostic::error(place, why).with_help(help));
         }
         Ok(hop)
+    }
+
+    /// What a dns handler asks.
+    fn nameservers(&self, of: &Service, dns: &DnsHandler, router: &Router) -> Result<Arc<Hop>, Diagnostic> {
+        // The config was checked: they are there.
+        let Some(ForwarderHop::Targets(nodes)) = of.forwarder.as_ref().map(|forwarder| &forwarder.hop) else {
+            return Err(Diagnostic::error(&of.name.place, "a dns handler needs a `forwarder` with `nodes`"));
+        };
+        for node in &nodes.nodes {
+            let refuse = |reason: &str| Err(Diagnostic::error(&node.addr.place, reason));
+            // GOST: overlooks them.
+            match node {
+                node if node.network.is_some() => {
+                    return refuse("the scheme of a nameserver's `addr` is its `network`");
+                }
+                node if node.proxy_protocol.is_some() => return refuse("a nameserver is sent no PROXY header"),
+                node if node.http.is_some() => return refuse("`http` of a node means nothing to a dns handler"),
+                _ => {}
+            }
+        }
+        let hop = nameserver_hop(of.name.value.clone(), nodes, &self.modules, router, dns.timeout)?;
+        Ok(Arc::new(Hop::Nodes(hop)))
     }
 
     fn parts(&self, of: &Service) -> HandlerParts {
@@ -250,6 +286,43 @@ fn is_udp(of: &Service) -> bool {
     of.listener.kind.is_udp()
 }
 
+fn is_dns(of: &Service) -> bool {
+    matches!(of.listener.kind, ListenerKind::Dns(_))
+}
+
+fn dns_settings(of: &DnsHandler) -> DnsSettings {
+    let ttl = match of.ttl {
+        Ttl::Answer => DnsTtl::Answer,
+        Ttl::Fixed(ttl) => DnsTtl::Fixed(ttl),
+        Ttl::Uncached => DnsTtl::Uncached,
+    };
+    DnsSettings { client_ip: of.client_ip, ttl, refresh_behind: of.refresh_behind }
+}
+
+/// A listener's TLS; one for HTTPS, which nobody has said the protocols of, knows both of its versions.
+fn https<'t>(of: &Service, tls: &'t ServerTls) -> Cow<'t, ServerTls> {
+    let is_https = matches!(&of.listener.kind, ListenerKind::Dns(dns) if dns.mode == drawspan_config::DnsMode::Https);
+    if !is_https || !tls.options.alpn.is_empty() {
+        return Cow::Borrowed(tls);
+    }
+    let mut tls = tls.clone();
+    tls.options.alpn = ["h2", "http/1.1"].map(str::to_owned).to_vec();
+    Cow::Owned(tls)
+}
+
+/// What a dns listener speaks; `tls` is there in the modes that need it.
+fn dns_mode(of: DnsListener, tls: Option<TlsServer>) -> DnsMode {
+    match of.mode {
+        drawspan_config::DnsMode::Udp => DnsMode::Udp,
+        mode => DnsMode::Streams(DnsStreams {
+            tls,
+            https: mode == drawspan_config::DnsMode::Https,
+            read_timeout: of.read_timeout,
+            write_timeout: of.write_timeout,
+        }),
+    }
+}
+
 /// Refuses a target that the service can't have. GOST: overlooks its network, or writes datagrams into a stream.
 fn check_target(node: &drawspan_config::Node, network: NodeNetwork) -> Result<(), Diagnostic> {
     let refuse = |reason: &str| Err(Diagnostic::error(&node.addr.place, reason));
@@ -271,6 +344,8 @@ pub(crate) fn refuse_unimplemented(of: &Service) -> Result<(), Diagnostic> {
     let Service { handler, metadata, .. } = of;
     let sends_proxy = matches!(&handler.kind, HandlerKind::Forward(forward) if forward.proxy_protocol.is_some());
     let is_missing = [
+        (is_dns(of) && metadata.accept_proxy, "`proxyProtocol` of a dns service"),
+        (is_dns(of) && handler.sniffing.is_some(), "`sniffing` of questions by DNS"),
         (is_udp(of) && (metadata.accept_proxy || sends_proxy), "`proxyProtocol` of a udp service"),
         (is_udp(of) && handler.sniffing.is_some(), "`sniffing` of datagrams"),
         (!metadata.labels.is_empty(), "`labels`"),

@@ -7,6 +7,7 @@ mod conn;
 pub mod connector;
 pub mod dialer;
 pub mod direct;
+pub mod dns;
 pub mod handler;
 pub mod listener;
 pub mod net;

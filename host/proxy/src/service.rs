@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::handler::{Handler, HandlerError};
-use crate::listener::{Accepted, Transport, UdpSession};
+use crate::listener::{Accepted, DnsQuestion, Transport, UdpSession};
 use crate::net::{Buffered, Counters, Limits, counting};
 use crate::tls::TlsServer;
 use crate::{Conn, Shaper, WsServer};
@@ -123,6 +123,9 @@ impl Service {
                 }
                 None => Ok(()),
             },
+            Transport::Dns(question) => {
+                Box::pin(self.serve_question(question, &info, network)).await.map_err(|error| (info, error))
+            }
         };
         if let Err((info, error)) = outcome {
             if let Some(Counted(counters)) = &counted {
@@ -145,6 +148,19 @@ impl Service {
         session.admitted();
         let limits = self.enter(info, network).await?;
         Some((Conn { stream: session, info: info.clone(), limits, counters: self.counters.clone() }, permit))
+    }
+
+    /// Has a question answered; none if its client is refused.
+    async fn serve_question(
+        &self,
+        question: DnsQuestion,
+        info: &ConnInfo,
+        network: &'static str,
+    ) -> Result<(), HandlerError> {
+        let Some(_permit) = self.admit(info, network).await else { return Ok(()) };
+        let Some(limits) = self.enter(info, network).await else { return Ok(()) };
+        let conn = Conn { stream: question, info: info.clone(), limits, counters: self.counters.clone() };
+        self.handler.handle_question(conn).await
     }
 
     /// The connection within its layers, and what counts it; `None` if it is refused, which it isn't told.

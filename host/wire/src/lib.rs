@@ -4,6 +4,7 @@
 //! be fed its input in pieces of any size.
 
 mod cursor;
+pub mod dns;
 pub mod gost_target;
 pub mod http1;
 pub mod proxy_protocol;

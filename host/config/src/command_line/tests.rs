@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use crate::{
-    AdmissionKind, ChainHop, CommandLine, Config, ConnectorKind, Diagnostic, Dialer, Family, Forwarder, ForwarderHop,
-    HandlerKind, HopKind, HopNodes, HostPattern, HostsKind, IngressRule, Input, LimitKey, LimiterKind, ListenAddr,
-    ListenerKind, Mux, NodeAddr, ResolverKind, Selector, Service, Strategy, TunnelEndpoint, TunnelIngress, load,
+    AdmissionKind, ChainHop, CommandLine, Config, ConnectorKind, Diagnostic, Dialer, DnsMode, Family, Forwarder,
+    ForwarderHop, HandlerKind, HopKind, HopNodes, HostPattern, HostsKind, IngressRule, Input, LimitKey, LimiterKind,
+    ListenAddr, ListenerKind, Mux, NodeAddr, ResolverKind, Selector, Service, Strategy, TunnelEndpoint, TunnelIngress,
+    load,
 };
 
 fn flags(listen: &[&str], forward: &[&str]) -> Input {
@@ -218,6 +219,25 @@ fn parameters_mean_something_somewhere() {
     // GOST: 30 s on the command line, 10 s in a file.
     let selector = Selector { strategy: Strategy::Fifo, max_fails: 2, fail_timeout: Duration::from_secs(30) };
     assert_eq!(targets.selector, selector);
+}
+
+#[test]
+fn nameservers_keep_their_schemes() {
+    let url = "dns://:53/udp://1.1.1.1,tls://8.8.8.8:853,https://dns.test/dns-query?mode=tcp&timeout=2&async=true";
+    let service = listen(&[url]).unwrap().services.remove(0);
+    let HandlerKind::Dns(dns) = &service.handler.kind else { panic!("{:?}", service.handler.kind) };
+    assert!(dns.refresh_behind && dns.timeout == Duration::from_secs(2));
+    let ListenerKind::Dns(listener) = service.listener.kind else { panic!() };
+    assert_eq!(listener.mode, DnsMode::Tcp);
+    let Some(Forwarder { hop: ForwarderHop::Targets(targets) }) = &service.forwarder else { panic!() };
+    let addrs: Vec<_> = targets.nodes.iter().map(|node| (node.name.as_str(), node.addr.to_string())).collect();
+    assert_eq!(
+        addrs.iter().map(|(name, addr)| (*name, addr.as_str())).collect::<Vec<_>>(),
+        [("target-0", "1.1.1.1:53"), ("target-1", "8.8.8.8:853"), ("target-2", "dns.test:443")]
+    );
+    let service = listen(&["dns://:53?dns=1.1.1.1,tcp://8.8.8.8"]).unwrap().services.remove(0);
+    let Some(Forwarder { hop: ForwarderHop::Targets(targets) }) = &service.forwarder else { panic!() };
+    assert_eq!(targets.nodes.len(), 2);
 }
 
 #[test]

@@ -70,7 +70,7 @@ const MAX_SIZE: u64 = 1 << 20;
 
 /// Reads `http` of a node, and for a target the old `auth` beside it.
 pub(super) fn decode(object: &mut Object<'_>, role: Role, cx: &mut Context) -> Option<NodeHttp> {
-    let old_auth = if role == Role::Target { object.take_guard("auth", cx) } else { None };
+    let old_auth = if role != Role::Proxy { object.take_guard("auth", cx) } else { None };
     let item = object.take("http");
     if old_auth.is_none() && item.is_none() {
         return None;

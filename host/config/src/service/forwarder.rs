@@ -1,12 +1,13 @@
 //! `services[].forwarder`, and metadata of the handlers that use it.
 
+use super::dns;
 use super::handler::{Handler, HandlerKind};
-use crate::At;
 use crate::decode::{Context, Kind, Object, Unknown};
 use crate::hop::{self, HopNodes};
 use crate::network::{self, ProxyVersion};
 use crate::node::{Inherited, Role};
 use crate::selector;
+use crate::{At, Diagnostic};
 
 /// What a service forwards to.
 #[derive(Clone, Debug)]
@@ -41,9 +42,13 @@ pub(super) fn handler(metadata: &mut Object<'_>, cx: &mut Context) -> ForwardHan
 }
 
 pub(super) fn decode(service: &mut Object<'_>, handler: Option<&Handler>, cx: &mut Context) -> Option<Forwarder> {
-    let forwards = handler.is_none_or(|handler| matches!(handler.kind, HandlerKind::Forward(_)));
+    let dns = handler.and_then(|handler| if let HandlerKind::Dns(dns) = &handler.kind { Some(dns) } else { None });
+    let forwards = dns.is_some() || handler.is_none_or(|handler| matches!(handler.kind, HandlerKind::Forward(_)));
     let Some(item) = service.take("forwarder").filter(|item| !item.node.value.is_zero()) else {
-        // GOST: dials port 0, and fails.
+        if let Some(hop) = dns.and_then(dns::hop) {
+            return Some(Forwarder { hop: ForwarderHop::Targets(hop) });
+        }
+        // GOST: dials port 0, and fails; a dns handler without nameservers answers nothing.
         if handler.is_some() && forwards {
             cx.push(service.error("the handler needs a `forwarder`"));
         }
@@ -51,19 +56,28 @@ pub(super) fn decode(service: &mut Object<'_>, handler: Option<&Handler>, cx: &m
     };
     let relays = handler.is_some_and(|handler| matches!(handler.kind, HandlerKind::Relay(_)));
     if !forwards && !relays {
-        cx.push(item.warning("has no effect on this handler; tcp, udp, forward and relay use it"));
+        cx.push(item.warning("has no effect on this handler; tcp, udp, forward, relay and dns use it"));
+    }
+    if dns.is_some_and(|dns| !dns.nodes.is_empty()) {
+        cx.push(item.warning("is used, and `dns` of the handler's metadata isn't"));
     }
     let mut object = Object::new(&item, cx)?;
     let hop = object.reference("hop", Kind::Hop, cx);
     let old = object.reference("name", Kind::Hop, cx);
+    let role = if dns.is_some() { Role::Nameserver } else { Role::Target };
     let hop = match hop.or(old) {
+        Some(name) if dns.is_some() => {
+            let error = Diagnostic::error(&name.place, "a hop of nameservers is not implemented");
+            cx.push(error.with_help("write them as `nodes` of the forwarder"));
+            return None;
+        }
         Some(name) => {
             object.without_effect(&["nodes", "selector"], "ignored, since there is a `hop`", cx);
             ForwarderHop::Named(name)
         }
         None => {
             let selector = selector::decode(&mut object, cx);
-            let nodes = hop::nodes(&mut object, Role::Target, &Inherited::default(), cx);
+            let nodes = hop::nodes(&mut object, role, &Inherited::default(), cx);
             if nodes.is_empty() {
                 cx.push(object.error("needs `nodes` or a `hop`"));
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::dns::{self, DnsHandler};
 use super::file::{self, FileHandler, MetricsHandler};
 use super::forwarder::{self, ForwardHandler};
 use super::http::{self, HttpHandler};
@@ -62,6 +63,8 @@ pub enum HandlerKind {
     /// Forwards to the service's forwarder (`tcp`, `udp`, `unix`, `forward`, `rtcp`, `rudp`; the listener says which
     /// network).
     Forward(ForwardHandler),
+    /// Answers by DNS, from the service's hosts or by asking its forwarder's nameservers.
+    Dns(DnsHandler),
     /// Files by HTTP.
     File(FileHandler),
     /// Metrics by HTTP.
@@ -103,11 +106,12 @@ enum Type {
     Relay,
     Tunnel,
     Forward,
+    Dns,
     File,
     Metrics,
 }
 
-const TYPES: [(&str, Type); 16] = [
+const TYPES: [(&str, Type); 17] = [
     ("auto", Type::Auto),
     ("http", Type::Http),
     ("socks4", Type::Socks4),
@@ -122,14 +126,15 @@ const TYPES: [(&str, Type); 16] = [
     ("unix", Type::Forward),
     ("rtcp", Type::Forward),
     ("rudp", Type::Forward),
+    ("dns", Type::Dns),
     ("file", Type::File),
     ("metrics", Type::Metrics),
 ];
 
 /// Handler types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 16] = [
-    "http2", "http3", "dns", "red", "redirect", "redu", "router", "tun", "tungo", "tap", "ss", "ssu", "api", "sni",
-    "serial", "sshd",
+const OTHERS: [&str; 15] = [
+    "http2", "http3", "red", "redirect", "redu", "router", "tun", "tungo", "tap", "ss", "ssu", "api", "sni", "serial",
+    "sshd",
 ];
 
 /// Whether `name` is a handler's.
@@ -207,6 +212,16 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Handl
             HandlerKind::Tunnel(Box::new(tunnel::decode(&mut metadata, cx)))
         }
         Type::Forward => HandlerKind::Forward(forwarder::handler(&mut metadata, cx)),
+        Type::Dns => {
+            // It serves everybody, as in GOST.
+            for place in authers.iter().map(|name| &name.place).chain(auth.iter().map(|auth| &auth.place)) {
+                cx.push(Diagnostic::error(place, "a dns handler asks nobody for a password: it would guard nothing"));
+            }
+            metadata.without_effect(&["idleTimeout"], "has no effect on questions by DNS", cx);
+            // `bufferSize` means something else here, and nothing.
+            others.retain(|key| *key != "bufferSize");
+            HandlerKind::Dns(dns::handler(&mut metadata, cx))
+        }
         Type::File => HandlerKind::File(file::decode(&mut metadata, cx)?),
         Type::Metrics => HandlerKind::Metrics(file::metrics(&mut metadata, cx)),
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::dns::{self, DnsListener, DnsMode};
 use crate::chain::{self, ChainGroup};
 use crate::decode::{Context, Item, Object, Unknown};
 use crate::header;
@@ -14,7 +15,8 @@ use crate::tls::{self, ServerBlock, ServerTls};
 pub struct Listener {
     /// The transport.
     pub kind: ListenerKind,
-    /// How TLS is spoken; there exactly for [`ListenerKind::Tls`] and [`ListenerKind::Wss`].
+    /// How TLS is spoken; there exactly for [`ListenerKind::Tls`], [`ListenerKind::Wss`] and the modes of
+    /// [`ListenerKind::Dns`] that speak it.
     pub tls: Option<ServerTls>,
     /// Connections carry many (`mtcp`, `mtls`, `mws`, `mwss`).
     pub mux: Option<Mux>,
@@ -45,13 +47,15 @@ pub enum ListenerKind {
     Rtcp,
     /// UDP at the far end of a chain.
     Rudp(UdpListener),
+    /// Questions by DNS, over UDP, TCP, TLS or HTTPS.
+    Dns(DnsListener),
 }
 
 impl ListenerKind {
     /// Whether datagrams are accepted, and not connections.
     #[must_use]
     pub fn is_udp(&self) -> bool {
-        matches!(self, Self::Udp(_) | Self::Rudp(_))
+        matches!(self, Self::Udp(_) | Self::Rudp(_) | Self::Dns(DnsListener { mode: DnsMode::Udp, .. }))
     }
 }
 
@@ -121,6 +125,7 @@ enum Type {
     Unix,
     Rtcp,
     Rudp,
+    Dns,
 }
 
 impl Type {
@@ -136,7 +141,7 @@ impl Type {
     }
 }
 
-const TYPES: [(&str, Type); 12] = [
+const TYPES: [(&str, Type); 13] = [
     ("tcp", Type::Tcp),
     ("udp", Type::Udp),
     ("tls", Type::Tls),
@@ -149,12 +154,13 @@ const TYPES: [(&str, Type); 12] = [
     ("unix", Type::Unix),
     ("rtcp", Type::Rtcp),
     ("rudp", Type::Rudp),
+    ("dns", Type::Dns),
 ];
 
 /// Listener types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 28] = [
-    "runix", "h2", "h2c", "http2", "http3", "wt", "quic", "grpc", "kcp", "pht", "phts", "ssh", "sshd", "dns", "tun",
-    "tungo", "tap", "red", "redirect", "redu", "serial", "icmp", "icmp6", "ohttp", "otls", "ftcp", "stdio", "dtls",
+const OTHERS: [&str; 27] = [
+    "runix", "h2", "h2c", "http2", "http3", "wt", "quic", "grpc", "kcp", "pht", "phts", "ssh", "sshd", "tun", "tungo",
+    "tap", "red", "redirect", "redu", "serial", "icmp", "icmp6", "ohttp", "otls", "ftcp", "stdio", "dtls",
 ];
 
 /// Whether `name` is a listener's.
@@ -173,8 +179,9 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Liste
     // Without a type nobody can say what the other keys mean.
     let (kind, mux) = object.kind("listener", &TYPES, Type::Tcp, &OTHERS, cx)?.carrier();
     let mut metadata = object.section("metadata", cx);
-    let block = match kind {
-        Type::Tls | Type::Wss => {
+    let dns = if kind == Type::Dns { dns::mode(&mut metadata, cx)? } else { DnsMode::Udp };
+    let block = match (kind, dns) {
+        (Type::Tls | Type::Wss, _) | (Type::Dns, DnsMode::Tls | DnsMode::Https) => {
             let item = object.take("tls");
             let block = item.as_ref().and_then(|item| tls::server(item, false, cx));
             Some(block.unwrap_or_default())
@@ -182,7 +189,7 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Liste
         _ => {
             object.without_effect(
                 &["tls"],
-                "has no effect on this listener; `tls`, `wss`, `mtls` and `mwss` speak TLS",
+                "has no effect on this listener; `tls`, `wss`, `mtls` and `mwss` speak TLS, and `dns` in some modes",
                 cx,
             );
             None
@@ -198,6 +205,7 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Liste
     });
     let keepalive = match kind {
         Type::Udp | Type::Rudp | Type::Rtcp => KEEPALIVE,
+        Type::Dns if dns == DnsMode::Udp => KEEPALIVE,
         _ => keepalive(&mut metadata, cx),
     };
     let chains = if let Type::Rtcp | Type::Rudp = kind { chain::group(&mut object, cx) } else { None };
@@ -217,6 +225,10 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Liste
             others.push("enableCompression");
             let ws = ws(&mut metadata, cx);
             if kind == Type::Ws { ListenerKind::Ws(ws) } else { ListenerKind::Wss(ws) }
+        }
+        Type::Dns => {
+            others.push("mptcp");
+            ListenerKind::Dns(dns::listener(dns, &mut metadata, cx))
         }
         Type::Unix => ListenerKind::Unix(UnixListener { mode: metadata.take("mode").and_then(|item| mode(&item, cx)) }),
         // Their carriers stand above.

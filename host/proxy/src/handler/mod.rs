@@ -9,12 +9,13 @@ use drawspan_wire::relay::RelayError;
 use drawspan_wire::socks::SocksError;
 use tokio_util::sync::CancellationToken;
 
-use crate::listener::{AcceptError, BindError, UdpSession};
+use crate::listener::{AcceptError, BindError, DnsQuestion, UdpSession};
 use crate::{ClientCounters, Conn, DialError, Router, Shaper};
 
 mod auto;
 mod bind;
 mod datagrams;
+mod dns;
 mod exchange;
 mod forward;
 mod handshake;
@@ -28,6 +29,7 @@ mod tunnel;
 mod udp;
 
 pub use auto::Auto;
+pub use dns::{Dns, DnsSettings, DnsTtl};
 pub use forward::{Forward, ForwardSettings};
 pub use record::HandlerRecorder;
 pub use relay::{Relay, RelaySettings};
@@ -56,6 +58,8 @@ pub enum Handler {
     Forward(Forward),
     /// The same for datagrams.
     Udp(Udp),
+    /// Answers questions by DNS.
+    Dns(Dns),
 }
 
 impl Handler {
@@ -76,7 +80,7 @@ impl Handler {
             Self::Tunnel(tunnel) => tunnel.handle(conn, drain).await,
             Self::Entrypoint(entrypoint) => entrypoint.handle(conn, drain).await,
             Self::Forward(forward) => forward.handle(conn, drain).await,
-            Self::Udp(_) => Err(HandlerError::WrongNetwork),
+            Self::Udp(_) | Self::Dns(_) => Err(HandlerError::WrongNetwork),
         }
     }
 
@@ -92,6 +96,17 @@ impl Handler {
     ) -> Result<(), HandlerError> {
         match self {
             Self::Udp(udp) => udp.handle(conn, admission).await,
+            _ => Err(HandlerError::WrongNetwork),
+        }
+    }
+
+    /// Answers a question. Dropping the future leaves it without an answer.
+    ///
+    /// # Errors
+    /// As [`handle`](Self::handle), but that the client is told nothing.
+    pub async fn handle_question(&self, conn: Conn<DnsQuestion>) -> Result<(), HandlerError> {
+        match self {
+            Self::Dns(dns) => dns.handle(conn).await,
             _ => Err(HandlerError::WrongNetwork),
         }
     }

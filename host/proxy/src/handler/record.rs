@@ -10,6 +10,7 @@ use drawspan_wire::tls::{ClientHello, ServerHello};
 use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
+use super::dns::DnsRecord;
 use crate::net::Tap;
 
 /// Keeps a handler's records.
@@ -47,6 +48,8 @@ pub(crate) struct Record {
     pub(crate) http: Option<HttpRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<TlsRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dns: Option<DnsRecord>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) route: String,
     pub(crate) input_bytes: u64,
@@ -118,6 +121,7 @@ impl Record {
             client_id: String::new(),
             http: None,
             tls: None,
+            dns: None,
             route: String::new(),
             input_bytes: 0,
             output_bytes: 0,

@@ -1,10 +1,12 @@
 //! What accepts client connections.
 
+mod dns;
 mod remote;
 mod tcp;
 mod udp;
 mod unix;
 
+pub use dns::{DnsListener, DnsMode, DnsQuestion, DnsStreams};
 pub use remote::{Bound, RemoteListener, Streams};
 pub(crate) use remote::{Greeting, addr};
 pub use tcp::{AcceptError, Accepted, BindError, TcpListener, Transport};
@@ -22,6 +24,8 @@ pub enum Listener {
     Unix(UnixListener),
     /// Another machine's TCP or UDP.
     Remote(Box<RemoteListener>),
+    /// Whatever carries DNS; a question is a connection.
+    Dns(DnsListener),
 }
 
 impl Listener {
@@ -33,6 +37,7 @@ impl Listener {
             Self::Udp(udp) => udp.local_addr().to_string(),
             Self::Unix(unix) => unix.local_addr().to_string(),
             Self::Remote(remote) => remote.address.to_string(),
+            Self::Dns(dns) => dns.local_addr().to_string(),
         }
     }
 
@@ -44,6 +49,7 @@ impl Listener {
             Self::Udp(_) => "udp",
             Self::Unix(_) => "unix",
             Self::Remote(remote) => remote.network(),
+            Self::Dns(dns) => dns.network(),
         }
     }
 
@@ -57,6 +63,7 @@ impl Listener {
             Self::Udp(udp) => udp.accept().await,
             Self::Unix(unix) => unix.accept().await,
             Self::Remote(remote) => remote.accept().await,
+            Self::Dns(dns) => dns.accept().await,
         }
     }
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
-use super::UdpSession;
+use super::{DnsQuestion, UdpSession};
 use crate::net::{KEEPALIVE, Stream, tune};
 
 /// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`, as Go asks for.
@@ -27,7 +27,7 @@ pub struct TcpListener {
 /// A connection as it was accepted.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The bytes, on TCP with `TCP_NODELAY` and keepalive; or the datagrams.
+    /// The bytes, on TCP with `TCP_NODELAY` and keepalive; or the datagrams; or the question.
     pub transport: Transport,
     /// Where it comes from.
     pub client: Addr,
@@ -42,6 +42,8 @@ pub enum Transport {
     Stream(Stream),
     /// A client's datagrams.
     Udp(UdpSession),
+    /// A question by DNS.
+    Dns(DnsQuestion),
 }
 
 /// Why an address can't be listened on.

@@ -125,6 +125,13 @@ impl Datagrams {
         }
     }
 
+    /// From now on receiving fails when a datagram found nobody, where that becomes known.
+    pub(crate) fn heed_errors(&mut self) {
+        if let Self::Plain(socket) = self {
+            socket.heed_errors();
+        }
+    }
+
     /// Our end and the other one of what carries them, for records.
     pub(crate) fn ends(&self) -> (String, String) {
         match self {

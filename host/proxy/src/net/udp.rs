@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::task::coop::consume_budget;
 
@@ -16,6 +17,7 @@ pub struct Udp {
     socket: UdpSocket,
     /// IPv4 addresses have to be mapped.
     v6: bool,
+    heeds_errors: bool,
 }
 
 impl Udp {
@@ -32,7 +34,7 @@ impl Udp {
         }
         prepare(&socket)?;
         socket.bind(&address.into())?;
-        Ok(Self { socket: UdpSocket::from_std(socket.into())?, v6: address.is_ipv6() })
+        Ok(Self { socket: UdpSocket::from_std(socket.into())?, v6: address.is_ipv6(), heeds_errors: false })
     }
 
     /// As [`open`](Self::open), at all of this machine's addresses.
@@ -69,6 +71,12 @@ impl Udp {
         self.socket.connect(self.mapped(peer)).await
     }
 
+    /// From now on [`receive`](Self::receive) fails when a datagram found nobody: for a socket that is connected, and of no
+    /// use then.
+    pub(crate) fn heed_errors(&mut self) {
+        self.heeds_errors = true;
+    }
+
     /// Where the socket is.
     ///
     /// # Errors
@@ -87,7 +95,10 @@ impl Udp {
     /// Waits for a datagram that `read` can make use of. While it waits it holds no buffer.
     pub(crate) async fn receive<T>(&self, mut read: impl FnMut(&[u8], SocketAddr) -> Option<T>) -> io::Result<T> {
         loop {
-            self.socket.readable().await?;
+            match self.heeds_errors {
+                true => self.readable_or_failed().await?,
+                false => self.socket.readable().await?,
+            }
             let mut buffer = Buffer::take();
             match self.socket.try_recv_from(&mut buffer) {
                 Ok((length, from)) => {
@@ -95,12 +106,23 @@ impl Udp {
                         return Ok(value);
                     }
                 }
-                Err(error) if is_passing(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if is_passing(&error) && !self.heeds_errors => {}
                 Err(error) => return Err(error),
             }
             drop(buffer);
             consume_budget().await;
         }
+    }
+
+    /// An error alone doesn't make a socket readable.
+    async fn readable_or_failed(&self) -> io::Result<()> {
+        if !self.socket.ready(Interest::READABLE | Interest::ERROR).await?.is_error() {
+            return Ok(());
+        }
+        // Looked at now, so that it isn't seen again.
+        let _ = self.socket.try_io(Interest::ERROR, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+        self.socket.take_error()?.map_or(Ok(()), Err)
     }
 
     /// Sends a datagram. One that can't be sent is lost, as datagrams are.
@@ -125,6 +147,6 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 /// An earlier datagram found nobody (ICMP): of no consequence for those to others.
 fn is_passing(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, WouldBlock};
-    matches!(error.kind(), WouldBlock | ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable)
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
+    matches!(error.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable)
 }

@@ -1,7 +1,7 @@
 //! [`Chain`]: hops in a row, and a connection through their nodes.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use drawspan_modules::{ClientId, Hosts, Resolver};
 use drawspan_wire::http1::HostPort;
@@ -57,6 +57,19 @@ pub enum Route {
     Chain(Arc<Chain>),
     /// Through one of several.
     Group(Arc<ChainGroup>),
+    /// Through a chain that is told later.
+    Late(Late),
+}
+
+/// A chain that isn't there yet when its user is: a nameserver's, as the nodes of chains have resolvers.
+#[derive(Clone, Default)]
+pub struct Late(Arc<OnceLock<Arc<Chain>>>);
+
+impl Late {
+    /// This is the chain, if there was none.
+    pub fn tie(&self, chain: Arc<Chain>) {
+        let _ = self.0.set(chain);
+    }
 }
 
 /// A chain of a group, for its selector.
@@ -192,6 +205,7 @@ impl Route {
         let chain = match self {
             Self::Direct => None,
             Self::Chain(chain) => Some(chain),
+            Self::Late(late) => Some(late.0.get().ok_or(DialReason::NoNode)?),
             Self::Group(group) => {
                 let members = group.chains.iter().map(|chain| Member(chain, group.fail_filter)).collect();
                 group.selector.select(members, leg.key).map(|Member(chain, _)| chain)

@@ -68,7 +68,8 @@ impl Router {
     }
 
     /// The router to a target that may have interfaces of its own. GOST: overlooks them.
-    pub(super) fn towards(&self, node: &Node) -> Cow<'_, Self> {
+    #[must_use]
+    pub fn towards(&self, node: &Node) -> Cow<'_, Self> {
         match &node.direct {
             Some(direct) => Cow::Owned(Self { direct: direct.clone(), ..self.clone() }),
             None => Cow::Borrowed(self),

@@ -66,11 +66,13 @@ pub(crate) struct Seen<'a> {
     pub(crate) path: Option<&'a str>,
     pub(crate) query: Option<&'a str>,
     pub(crate) headers: Option<&'a Headers<'a>>,
+    /// The name that is asked about by DNS, without the dot at its end.
+    pub(crate) asked: Option<&'a str>,
 }
 
 impl<'a> Seen<'a> {
     pub(crate) fn facts(&self, info: &'a ConnInfo) -> Facts<'a> {
-        let Self { protocol, host, method, path, query, headers } = *self;
+        let Self { protocol, host, method, path, query, headers, asked: _ } = *self;
         Facts { info, host: host.map(|host| host.host.as_str()), protocol, method, path, query, headers }
     }
 }
@@ -80,7 +82,8 @@ impl Leg<'_> {
     /// modules 2.3, 2.4).
     fn target(self) -> Target {
         if let Some(seen) = self.seen {
-            return Target { host: seen.host.map(ToString::to_string), ..Target::default() };
+            let address = seen.asked.unwrap_or_default().to_owned();
+            return Target { address, host: seen.host.map(ToString::to_string), ..Target::default() };
         }
         Target {
             network: self.wanted.network.to_owned(),

@@ -24,10 +24,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 pub use self::associate::{Association, UdpUpstream};
-pub use self::chain::{Chain, ChainGroup, Route};
+pub use self::chain::{Chain, ChainGroup, Late, Route};
 pub(crate) use self::hop::Seen;
 pub use self::hop::{DecodeNode, Hop, NodeHop, PluginHop};
 pub use self::http::{BodyRewrite, NodeHttp, Rewrite};
+pub(crate) use self::marker::Attempt;
 pub use self::marker::FailFilter;
 pub(crate) use self::node::proxy_header;
 pub use self::node::{Node, NodeAddr};

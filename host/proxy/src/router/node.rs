@@ -15,6 +15,7 @@ use super::selector::Candidate;
 use crate::Direct;
 use crate::connector::Connector;
 use crate::dialer::Dialer;
+use crate::dns::Server;
 use crate::tls::TlsClient;
 
 /// A proxy on the way to targets, or an end of it that a forwarder has.
@@ -41,6 +42,8 @@ pub struct Node {
     pub http: Option<NodeHttp>,
     /// TLS towards it for clients that speak plain HTTP.
     pub tls: Option<TlsClient>,
+    /// What it is asked as by a dns handler.
+    pub nameserver: Option<Server>,
     /// Of several nodes that would do, those with the highest go first.
     pub priority: i64,
     /// For [`Strategy::Random`](super::Strategy::Random); 0 is 1.
@@ -80,6 +83,7 @@ impl Node {
             rule: None,
             http: None,
             tls: None,
+            nameserver: None,
             priority: 0,
             weight: 1,
             backup: false,

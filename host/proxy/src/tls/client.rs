@@ -73,8 +73,14 @@ impl TlsClient {
     /// # Errors
     /// When the node doesn't speak TLS, or isn't who it must be.
     pub async fn connect(&self, conn: Buffered) -> io::Result<Stream> {
+        self.connect_for_protocol(conn).await.map(|(stream, _)| stream)
+    }
+
+    /// As [`connect`](Self::connect): the connection, and the application protocol that was agreed on, if any.
+    pub(crate) async fn connect_for_protocol(&self, conn: Buffered) -> io::Result<(Stream, Option<Vec<u8>>)> {
         let (local, peer) = (conn.stream.local_addr(), conn.stream.peer_addr());
         let stream = self.connector.connect(self.name.clone(), conn.into_stream()).await?;
-        Ok(Stream::layered(stream, local, peer))
+        let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        Ok((Stream::layered(stream, local, peer), protocol))
     }
 }

@@ -212,6 +212,7 @@ impl Forward {
             path: Some(path),
             query,
             headers: Some(&head.headers),
+            ..Seen::default()
         };
         if let Some(kept) = kept
             && kept.host == host

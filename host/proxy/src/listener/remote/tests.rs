@@ -97,7 +97,7 @@ async fn port(listener: &RemoteListener) -> u16 {
 fn stream(accepted: Accepted) -> Stream {
     match accepted.transport {
         Transport::Stream(stream) => stream,
-        Transport::Udp(_) => panic!("datagrams"),
+        other => panic!("{other:?}"),
     }
 }
 
