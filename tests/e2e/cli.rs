@@ -54,6 +54,14 @@ async fn a_command_line_is_printed_as_the_config_it_stands_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn flags_may_have_two_dashes_and_an_equals_sign() {
+    let dir = Dir::new();
+    let one = run(dir.path(), &["-L", ":8080", "-F", "http://a:1", "-O", "json"]).await;
+    let other = run(dir.path(), &["--L=:8080", "--F", "http://a:1", "-O=json"]).await;
+    assert_eq!((one.code, other.code, one.stdout), (Some(0), Some(0), other.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn debug_lines_are_logged_when_asked_for() {
     for (args, debug) in [(&["-L", "http://127.0.0.1:0"] as &[_], false), (&["-D", "-L", "http://127.0.0.1:0"], true)] {
         let page = Page::with(Gateway::start_with(Dir::new(), args).await).await;

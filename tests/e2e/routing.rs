@@ -334,7 +334,6 @@ async fn echoed(addr: std::net::SocketAddr) -> Vec<u8> {
 async fn what_is_not_implemented_is_refused_and_not_left_out() {
     const UDP: &str = "listener: {type: udp}, forwarder: {nodes: [{name: n, addr: 'a:1'}]}";
     for (service, what) in [
-        ("handler: {type: file}", "handler type `file`"),
         (&format!("{UDP}, handler: {{type: udp}}, metadata: {{proxyProtocol: 1}}"), "`proxyProtocol` of a udp service"),
         (&format!("{UDP}, handler: {{type: udp, metadata: {{proxyProtocol: 1}}}}"), "`proxyProtocol` of a udp service"),
     ] {
@@ -343,5 +342,29 @@ async fn what_is_not_implemented_is_refused_and_not_left_out() {
         let finished = drawspan_testkit::run(dir.path(), &["check", "-C", "gateway.yaml"]).await;
         assert_eq!(finished.code, Some(2), "{service}: {}", finished.stderr);
         assert!(finished.stderr.contains(&format!("{what} is not implemented")), "{service}: {}", finished.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_trusted_plugin_leads_to_a_unix_socket() {
+    let dir = Dir::new();
+    let mut node = Gateway::spawn(
+        Dir::new(),
+        &["-L", &format!("http+unix://{}", dir.join("node").display()), "-L", "http://127.0.0.1:0"],
+    );
+    node.addr("service-1").await;
+    let answer = serde_json::json!({"name": "n", "addr": dir.join("node"), "dialer": {"type": "unix"}});
+    let plugin = HttpPlugin::start(HttpAnswer::reply(200, answer.to_string())).await;
+    let origin = http_origin().await;
+    for (trusted, status) in [(false, 503), (true, 200)] {
+        let yaml = format!(
+            "services: [{{name: service-0, addr: '127.0.0.1:0', handler: {{type: http, chain: c}}}}]
+chains: [{{name: c, hops: [{{name: h, plugin: {{type: http, addr: 'http://{}/', trusted: {trusted}}}}}]}}]
+",
+            plugin.addr()
+        );
+        let mut gateway = Gateway::start(&yaml).await;
+        let reply = get(gateway.proxy().await, "", origin.addr()).await;
+        assert_eq!(reply.head.status, status, "{}", gateway.log_text());
     }
 }

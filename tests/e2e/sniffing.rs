@@ -3,10 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drawspan_testkit::{
-    Authority, Dir, Gateway, HttpAnswer, HttpPlugin, PATIENCE, connect, eventually, exchange, http_origin, run,
-    tcp_echo,
+    Authority, Dir, Gateway, HttpAnswer, HttpPlugin, PATIENCE, connect, eventually, exchange, http_origin, open, run,
+    tcp_echo, within,
 };
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// The records so far.
 fn records(recorder: &HttpPlugin) -> Vec<Value> {
@@ -132,7 +133,7 @@ async fn a_node_with_tls_is_spoken_to_by_tls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_sniffing_can_not_do_yet_is_refused() {
-    for key in ["mitm.certFile: ca.pem", "sniffing.websocket: true", "sniffing.fallback: true"] {
+    for key in ["mitm.certFile: ca.pem", "sniffing.fallback: true"] {
         let dir = Dir::new();
         let handler = format!("{{type: http, metadata: {{sniffing: true, {key}}}}}");
         dir.write("gateway.yaml", format!("services: [{{name: s, addr: '127.0.0.1:0', handler: {handler}}}]"));
@@ -148,4 +149,65 @@ async fn what_sniffing_can_not_do_yet_is_refused() {
     let finished = run(dir.path(), &["check", "-C", "gateway.yaml"]).await;
     assert_eq!(finished.code, Some(2), "{}", finished.stderr);
     assert!(finished.stderr.contains("sniffing: true"), "{}", finished.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_of_websockets_are_recorded() {
+    let recorder = HttpPlugin::start(HttpAnswer::reply(200, r#"{"ok":true}"#)).await;
+    let yaml = format!(
+        "services:
+- name: service-0
+  addr: '127.0.0.1:0'
+  recorders: [{{name: r, record: recorder.service.handler, metadata: {{http.body: true}}}}]
+  handler: {{type: http, metadata: {{sniffing: true, sniffing.websocket: true}}}}
+recorders: [{{name: r, plugin: {{type: http, addr: 'http://{recorder}/'}}}}]
+",
+        recorder = recorder.addr()
+    );
+    let mut gateway = Gateway::start(&yaml).await;
+    let proxy = gateway.proxy().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let upgrade = "Host: ws.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    for in_tunnel in [true, false] {
+        let mut client = match in_tunnel {
+            true => connect(proxy, "", addr).await.unwrap(),
+            false => open(proxy).await,
+        };
+        let target = if in_tunnel { "/".to_owned() } else { format!("http://{addr}/") };
+        client.send(format!("GET {target} HTTP/1.1\r\n{upgrade}").as_bytes()).await;
+        let (mut server, _) = within("a connection", listener.accept()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(within("a request", server.read_u8()).await.unwrap());
+        }
+        let switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        server.write_all(switched.as_bytes()).await.unwrap();
+        client.receive(switched.len()).await;
+        // In two pieces, and masked.
+        client.send(b"\x81\x85\x01\x02").await;
+        client.send(b"\x03\x04masks").await;
+        let mut frame = [0; 11];
+        within("the frame", server.read_exact(&mut frame)).await.unwrap();
+        assert_eq!(&frame, b"\x81\x85\x01\x02\x03\x04masks");
+        server.write_all(b"\x82\x03abc").await.unwrap();
+        assert_eq!(client.receive(5).await, b"\x82\x03abc");
+        let frames = eventually("two frames", PATIENCE, async || {
+            let records = records(&recorder).into_iter();
+            let frames: Vec<_> = records.filter(|record| record["websocket"].is_object()).collect();
+            (frames.len() == if in_tunnel { 2 } else { 4 }).then_some(frames)
+        })
+        .await;
+        let of = |from: &str| frames.iter().rfind(|record| record["websocket"]["from"] == from).unwrap();
+        let (sent, answered) = (of("client"), of("server"));
+        assert_eq!(
+            sent["websocket"],
+            serde_json::json!({"from": "client", "fin": true, "rsv1": false, "rsv2": false, "rsv3": false, "opcode": 1,
+                "masked": true, "maskKey": 0x0403_0201, "length": 5, "payload": STANDARD.encode("masks")})
+        );
+        assert_eq!((&sent["inputBytes"], &sent["outputBytes"]), (&11.into(), &0.into()));
+        assert_eq!(answered["websocket"]["payload"], STANDARD.encode("abc"));
+        assert_eq!((&answered["inputBytes"], &answered["outputBytes"]), (&0.into(), &5.into()));
+        assert_eq!(sent["http"]["statusCode"], 101);
+    }
 }

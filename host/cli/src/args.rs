@@ -41,14 +41,17 @@ pub(crate) enum Command {
 impl Args {
     /// Reads the command line of this process.
     pub(crate) fn read() -> Self {
-        Self::parse_from(std::env::args_os().map(as_long))
+        Self::parse_from(std::env::args_os().map(with_dashes))
     }
 }
 
-/// Go's flags have one dash or two; here those with a long name have two.
-fn as_long(argument: OsString) -> OsString {
-    match argument.to_str().and_then(|text| text.strip_prefix('-')) {
-        Some(flag) if flag == "metrics" || flag.starts_with("metrics=") => format!("--{flag}").into(),
+/// Go's flags have one dash or two; here those of one letter have one, others have two.
+fn with_dashes(argument: OsString) -> OsString {
+    let Some(flag) = argument.to_str().and_then(|text| text.strip_prefix('-')) else { return argument };
+    let flag = flag.strip_prefix('-').unwrap_or(flag);
+    match flag.split('=').next().unwrap_or_default() {
+        "C" | "L" | "F" | "O" | "D" | "DD" | "V" => format!("-{flag}").into(),
+        "metrics" => format!("--{flag}").into(),
         _ => argument,
     }
 }
@@ -80,7 +83,7 @@ pub(crate) struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// What the config is made of: the file, then the flags. Without a file and a service, the first of GOST's default files
+    /// What the config is made of: the file, then the flags and the environment (`GOST_METRICS`). Without a file and a service, the first of GOST's default files
     /// that exists.
     pub(crate) fn inputs(&self) -> anyhow::Result<Vec<Input>> {
         let mut inputs = Vec::new();
@@ -100,8 +103,14 @@ impl ConfigArgs {
         if inputs.is_empty() && self.listen.is_empty() {
             inputs.push(Input::File(default_file()?));
         }
-        let flags =
-            CommandLine { listen: self.listen.clone(), forward: self.forward.clone(), metrics: self.metrics.clone() };
+        for name in ["GOST_API", "GOST_PROFILING"] {
+            if std::env::var_os(name).is_some_and(|value| !value.is_empty()) {
+                bail!("{name} is not implemented; unset it");
+            }
+        }
+        let metrics =
+            self.metrics.clone().or_else(|| std::env::var("GOST_METRICS").ok().filter(|addr| !addr.is_empty()));
+        let flags = CommandLine { listen: self.listen.clone(), forward: self.forward.clone(), metrics };
         inputs.push(Input::CommandLine(flags));
         Ok(inputs)
     }

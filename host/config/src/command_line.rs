@@ -10,7 +10,7 @@ mod url;
 
 use std::path::Path;
 
-use self::argument::Argument;
+use self::argument::{Argument, Credentials};
 use crate::input::CommandLine;
 use crate::tree::{Entry, Node, Value};
 use crate::{Place, Source};
@@ -66,7 +66,7 @@ fn metrics(text: &str) -> Node {
     let url = &argument.url;
     let addr = if argument.scheme() == "unix" { 0..url.path.end } else { url.host.clone() };
     argument.set(&mut section, &["addr"], addr.clone(), argument.text_at(addr));
-    argument.credentials(&mut section, &["auth"]);
+    argument.credentials(&mut section, &["auth"], Credentials::UserInfo);
     for parameter in argument.parameters() {
         argument.set(&mut section, &[&parameter.name], parameter.key.clone(), argument.value_of(&parameter));
     }

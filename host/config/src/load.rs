@@ -177,7 +177,8 @@ fn check_addresses(config: &Config, cx: &mut Context) {
                 continue;
             }
             let (other, known) = *first.entry((&addr.value, is_udp)).or_insert((service, addr));
-            if !std::ptr::eq(known, addr) {
+            let shared = other.listener.reuse_port && service.listener.reuse_port;
+            if !std::ptr::eq(known, addr) && !shared {
                 let (name, other) = (&service.name.value, &other.name.value);
                 let message = format!("service `{name}` listens on {} like service `{other}`", addr.value);
                 cx.push(Diagnostic::error(&addr.place, message));

@@ -22,7 +22,13 @@ pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Metrics> {
     let mut object = Object::new(item, cx)?;
     cx.names.leave();
     let addr = match object.take("addr").filter(|item| !item.node.value.is_zero()) {
-        Some(item) => item.parsed("an address to listen on such as `:9000`, or `unix:///path`", cx, listen),
+        Some(item) => {
+            let expected = "an address to listen on such as `:9000`, or `unix:///path`";
+            item.parsed(expected, cx, |text| match text.strip_prefix("unix://") {
+                Some(path) => (!path.is_empty()).then(|| ListenAddr::Unix(item.in_folder(path))),
+                None => ListenAddr::parse(text),
+            })
+        }
         None => object.missing("addr", cx),
     };
     let path = object.take("path").and_then(|item| url_path(&item, cx));
@@ -34,12 +40,4 @@ pub(crate) fn decode(item: &Item<'_>, cx: &mut Context) -> Option<Metrics> {
     let auth = auth.and_then(|item| auther::credentials(&item, &["file"], cx));
     object.finish(&[], Unknown::Warn, cx);
     Some(Metrics { addr: addr?, path: path.unwrap_or_else(|| "/metrics".into()), auther, auth })
-}
-
-fn listen(text: &str) -> Option<ListenAddr> {
-    match text.strip_prefix("unix://") {
-        Some(path) if !path.is_empty() => Some(ListenAddr::Unix(path.into())),
-        Some(_) => None,
-        None => ListenAddr::parse(text),
-    }
 }

@@ -40,6 +40,9 @@ pub struct Plugin {
     pub on_error: Option<At<OnError>>,
     /// The most bytes a reply may have. Default 4 MiB, from 1 KiB to 1 GiB.
     pub max_reply: u64,
+    /// What it answers may name files, unix sockets, interfaces and socket marks of this machine; there if it is set, and
+    /// never in a block within a block. Means something for a hop.
+    pub trusted: Option<At<bool>>,
     /// The block as a whole.
     pub place: Place,
 }
@@ -100,8 +103,6 @@ const TYPES: [(&str, Type); 3] = [("grpc", Type::Grpc), ("http", Type::Http), ("
 
 const ON_ERROR: [(&str, OnError); 2] = [("allow", OnError::Allow), ("deny", OnError::Deny)];
 
-const NOT_IMPLEMENTED: [&str; 1] = ["trusted"];
-
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONCURRENCY: u32 = 1024;
 const MAX_REPLY: u64 = 4 << 20;
@@ -119,9 +120,10 @@ fn block(item: &Item<'_>, role: Role, cx: &mut Context) -> Option<Plugin> {
     let timeout = object.take("timeout").and_then(|item| item.duration(cx)).filter(|timeout| !timeout.is_zero());
     let concurrency = object.take("concurrency").and_then(|item| item.integer(1..=1_000_000, cx));
     if role != Role::Entry {
-        refuse(&mut object, &["onError"], "is for the outermost block, where it is about all of them", cx);
+        refuse(&mut object, &["onError", "trusted"], "is for the outermost block, where it is about all of them", cx);
     }
     let on_error = object.take("onError").and_then(|item| Some(item.at(item.choice("onError", &ON_ERROR, cx)?)));
+    let trusted = object.take("trusted").and_then(|item| Some(item.at(item.boolean(cx)?)));
     let retries = object.take("retries").and_then(|item| Some(item.at(item.integer(0..=10, cx)?)));
     let cache = object.take("cache").and_then(|item| Some(item.at(policy::cache(&item, cx)?)));
     let fallback = policy::fallback(&mut object, role, cx);
@@ -144,7 +146,7 @@ fn block(item: &Item<'_>, role: Role, cx: &mut Context) -> Option<Plugin> {
         None => return None,
     };
     let place = object.place().clone();
-    object.finish(&NOT_IMPLEMENTED, Unknown::Refuse, cx);
+    object.finish(&[], Unknown::Refuse, cx);
     Some(Plugin {
         backing: backing?,
         timeout: timeout.unwrap_or(TIMEOUT),
@@ -155,6 +157,7 @@ fn block(item: &Item<'_>, role: Role, cx: &mut Context) -> Option<Plugin> {
         shadow,
         on_error,
         max_reply: max_reply.unwrap_or(MAX_REPLY),
+        trusted,
         place,
     })
 }

@@ -5,6 +5,7 @@ use super::*;
 mod chains;
 mod dns;
 mod forwarders;
+mod metadata;
 mod modules;
 
 fn text(text: &str) -> Input {

@@ -16,7 +16,7 @@ use drawspan_proxy::router::{
     self, BodyRewrite, Chain, FailFilter, Hop, Node, NodeHop, NodeHttp, PluginHop, Rewrite, Route, Router, Rule,
     Selector,
 };
-use drawspan_proxy::{Direct, WsClient};
+use drawspan_proxy::{Direct, Metrics, WsClient};
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::proxy_protocol::Version;
 use drawspan_wit::{Module, boxed};
@@ -40,6 +40,7 @@ impl Chains {
         config: &Config,
         modules: &Arc<Modules>,
         plugins: &mut Plugins,
+        metrics: Option<&Metrics>,
     ) -> Result<Self, Vec<Diagnostic>> {
         let mut loaded = Self { chains: HashMap::new(), hops: HashMap::new() };
         let mut errors = Vec::new();
@@ -64,7 +65,9 @@ impl Chains {
                 }
             }
             let name = chain.name.value.clone();
-            loaded.chains.insert(name.clone(), Arc::new(Chain::new(name, hops)));
+            let mut made = Chain::new(name.clone(), hops);
+            made.metrics = metrics.map(|metrics| metrics.chain(&name));
+            loaded.chains.insert(name, Arc::new(made));
         }
         modules.tie(&loaded.chains);
         if errors.is_empty() { Ok(loaded) } else { Err(errors) }
@@ -96,8 +99,9 @@ async fn load_hop(
         HopKind::Plugin(plugin) => {
             let client = plugins.load(&name, Module::Hop, plugin).await?;
             let modules = Arc::clone(modules);
+            let trusted = plugin.trusted.as_ref().is_some_and(|trusted| trusted.value);
             let decode = move |json: &str| {
-                let node = decode_node(json, false)?;
+                let node = decode_node(json, trusted)?;
                 if let Some(missing) = modules.missing(&node) {
                     return Err(format!("it refers to `{missing}`, which is not in the config"));
                 }

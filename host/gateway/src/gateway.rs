@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drawspan_config::{Config, Diagnostic, ListenAddr, ListenerKind, TcpKeepalive};
-use drawspan_plugin_client::Metrics;
+use drawspan_plugin_client::Metrics as PluginMetrics;
 use drawspan_proxy::Router;
 use drawspan_proxy::listener::{
-    DnsListener, Listener, RemoteListener, TcpListener, UdpListener, UdpSettings, UnixListener,
+    DnsListener, Listener, RemoteListener, TcpListener, TcpOptions, UdpListener, UdpSettings, UnixListener,
 };
 use drawspan_wire::http1::HostPort;
 use prometheus_client::registry::Registry;
@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chains::Chains;
+use crate::metrics;
 use crate::modules::Modules;
 use crate::plugins::Plugins;
 use crate::serve::{Serving, serve};
-use crate::services::{Made, Objects, refuse_global};
+use crate::services::{Made, Objects};
 use crate::sid::Sids;
 
 /// Everything that a config describes, ready to listen.
@@ -52,12 +53,15 @@ impl Gateway {
     /// # Errors
     /// Everything that is wrong with the plugins, at their places in the config.
     pub async fn load(config: &Config, cache: Option<PathBuf>) -> Result<Self, Vec<Diagnostic>> {
-        let mut plugins = Plugins::new(Metrics::register(&mut Registry::default()), cache);
+        let mut registry = Registry::default();
+        let mut plugins = Plugins::new(PluginMetrics::register(&mut registry), cache);
+        let metrics = metrics::are_wanted(config).then(|| metrics::register(&mut registry));
         let tasks = TaskTracker::new();
-        let modules = Arc::new(Modules::load(config, &mut plugins, &tasks).await?);
-        let chains = Chains::load(config, &modules, &mut plugins).await?;
-        let objects = Objects { modules, chains, tasks: tasks.clone() };
-        let mut errors: Vec<_> = refuse_global(config).into_iter().collect();
+        let modules = Arc::new(Modules::load(config, &mut plugins, &tasks, metrics.as_ref()).await?);
+        let chains = Chains::load(config, &modules, &mut plugins, metrics.as_ref()).await?;
+        let registry = Arc::new(registry);
+        let objects = Objects { modules, chains, tasks: tasks.clone(), registry, metrics };
+        let mut errors = Vec::new();
         let mut services = Vec::with_capacity(config.services.len());
         for service in &config.services {
             match objects.service(service) {
@@ -74,7 +78,18 @@ impl Gateway {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(Self { services, warnings: plugins.take_warnings(), tasks }) } else { Err(errors) }
+        if let Some(settings) = &config.metrics {
+            let made = objects.metrics_service(settings);
+            services.push(Ready {
+                made,
+                addr: settings.addr.value.clone(),
+                listener: drawspan_config::Listener::tcp(),
+            });
+        }
+        match errors.is_empty() {
+            true => Ok(Self { services, warnings: plugins.take_warnings(), tasks }),
+            false => Err(errors),
+        }
     }
 
     /// What the operator should know of the plugins, at their places in the config.
@@ -127,7 +142,8 @@ async fn bind(
         (addr, None, Some(settings)) => UdpListener::bind(&addr.to_string(), settings).await.map(Listener::Udp),
         (addr, None, None) => {
             let TcpKeepalive { idle, interval, count } = of.keepalive;
-            let bound = TcpListener::bind(&addr.to_string()).await;
+            let options = TcpOptions { mptcp: of.mptcp, reuse_port: of.reuse_port };
+            let bound = TcpListener::bind_as(&addr.to_string(), options).await;
             bound.map(|tcp| Listener::Tcp(tcp.with_keepalive(idle, interval, count)))
         }
     }

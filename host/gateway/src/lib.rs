@@ -7,9 +7,11 @@
 mod chains;
 mod gateway;
 mod grants;
+mod metrics;
 mod modules;
 mod mux;
 mod plugins;
+mod process;
 mod recorders;
 mod resolvers;
 mod serve;

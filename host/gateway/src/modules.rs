@@ -12,8 +12,8 @@ use drawspan_modules::{
     Hosts, Ingress, IngressRules, LimitRules, Limiter, Observer, RateLimiter, Rates, Resolver, Rewriter,
     ServiceDiscovery, TargetPattern, UserTable,
 };
-use drawspan_proxy::LimitSource;
 use drawspan_proxy::router::{Chain, Late};
+use drawspan_proxy::{LimitSource, Metrics};
 use drawspan_wit::admission::AdmissionRequest;
 use drawspan_wit::authenticator::AuthenticationRequest;
 use drawspan_wit::bypass::BypassRequest;
@@ -74,6 +74,7 @@ impl Modules {
         config: &Config,
         plugins: &mut Plugins,
         tasks: &TaskTracker,
+        metrics: Option<&Metrics>,
     ) -> Result<Self, Vec<Diagnostic>> {
         let mut modules = Self::default();
         let mut errors = Vec::new();
@@ -146,7 +147,7 @@ impl Modules {
             .await
             .map(|client| Observer::new(boxed(client))));
         each!(errors, &config.recorders, modules.recorders, |recorder| {
-            recorders::load(recorder, plugins, tasks).await
+            recorders::load(recorder, plugins, tasks, metrics).await
         });
         each!(errors, &config.rewriters, modules.rewriters, |rewriter| plugins
             .load(&rewriter.name, Module::Rewriter, &rewriter.plugin)

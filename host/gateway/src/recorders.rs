@@ -1,9 +1,13 @@
 //! From the config's recorders to who keeps records.
 
+use std::sync::Arc;
+
 use drawspan_config::{Diagnostic, Recorder, RecorderKind, RedisRecords};
+use drawspan_proxy::Metrics;
 use drawspan_recorders::{File, Http, HttpSettings, Queue, Redis, RedisKind, RedisSettings, Sink, Tcp};
 use drawspan_wit::recorder::WriteRequest;
-use drawspan_wit::{BoxPlugin, Module, boxed};
+use drawspan_wit::{BoxPlugin, CallError, Module, Plugin, boxed};
+use prometheus_client::metrics::counter::Counter;
 use tokio_util::task::TaskTracker;
 
 use crate::plugins::Plugins;
@@ -13,22 +17,24 @@ pub(crate) async fn load(
     recorder: &Recorder,
     plugins: &mut Plugins,
     tasks: &TaskTracker,
+    metrics: Option<&Metrics>,
 ) -> Result<BoxPlugin<WriteRequest>, Diagnostic> {
     let name = recorder.name.value.as_str();
-    match &recorder.kind {
-        RecorderKind::Plugin(plugin) => plugins.load(name, Module::Recorder, plugin).await.map(boxed),
+    let kept = match &recorder.kind {
+        // GOST: counts only the others.
+        RecorderKind::Plugin(plugin) => return plugins.load(name, Module::Recorder, plugin).await.map(boxed),
         RecorderKind::File { path, separator } => {
             let file = File::new(path.value.clone(), separator.clone());
             let unusable = |error| Diagnostic::error(&path.place, format!("{}: {error}", path.value.display()));
-            Ok(queued(name, file.map_err(unusable)?, tasks))
+            queued(name, file.map_err(unusable)?, tasks)
         }
         RecorderKind::Tcp { addr, timeout } => {
-            Ok(queued(name, Tcp::new(addr.value.host.clone(), addr.value.port, *timeout), tasks))
+            queued(name, Tcp::new(addr.value.host.clone(), addr.value.port, *timeout), tasks)
         }
         RecorderKind::Http { url, timeout, header } => {
             let header = header.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
             let http = Http::new(&HttpSettings { url: url.value.expose().clone(), timeout: *timeout, header });
-            Ok(queued(name, http.map_err(|error| Diagnostic::error(&url.place, error.to_string()))?, tasks))
+            queued(name, http.map_err(|error| Diagnostic::error(&url.place, error.to_string()))?, tasks)
         }
         RecorderKind::Redis(redis) => {
             let settings = RedisSettings {
@@ -45,8 +51,25 @@ pub(crate) async fn load(
                 },
             };
             let redis = Redis::new(settings).map_err(|error| Diagnostic::error(&redis.addr.place, error))?;
-            Ok(queued(name, redis, tasks))
+            queued(name, redis, tasks)
         }
+    };
+    Ok(match metrics {
+        Some(metrics) => boxed(Counted { kept, records: metrics.records(name) }),
+        None => kept,
+    })
+}
+
+/// Counts what is to be kept.
+struct Counted {
+    kept: BoxPlugin<WriteRequest>,
+    records: Counter,
+}
+
+impl Plugin<WriteRequest> for Counted {
+    async fn call(&self, call: Arc<WriteRequest>) -> Result<(), CallError> {
+        self.records.inc();
+        self.kept.call(call).await
     }
 }
 

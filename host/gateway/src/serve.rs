@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drawspan_modules::ServiceState;
 use drawspan_proxy::listener::{AcceptError, Listener};
-use drawspan_proxy::{ClientReporter, Service, ServiceReporter};
+use drawspan_proxy::{ClientReporter, Service, ServiceMetrics, ServiceReporter};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,6 +44,7 @@ pub(crate) async fn serve(serving: Serving, drain: CancellationToken, connection
     let (name, network) = (Arc::clone(&service.name), listener.network());
     tracing::info!(kind = "service", service = %name, "listening on {}/{network}", listener.address());
     tell(ServiceState::Ready);
+    let _accepting = service.metrics.as_ref().map(ServiceMetrics::accepting);
     let mut pause = FIRST_PAUSE;
     loop {
         let accepted = tokio::select! {

@@ -2,27 +2,34 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use drawspan_config::{
-    At, Config, Diagnostic, DnsHandler, DnsListener, ForwarderHop, Handler, HandlerKind, HttpHandler, LimiterScope,
-    ListenAddr, ListenerKind, NodeNetwork, ProbeResist, Record, ServerTls, Service, Socks5Handler, Ttl,
+    At, Credentials, Diagnostic, DnsHandler, DnsListener, ForwarderHop, Handler, HandlerKind, HttpHandler,
+    LimiterScope, ListenAddr, ListenerKind, NodeNetwork, ProbeResist, Record, ServerTls, Service, Socks5Handler, Ttl,
 };
 use drawspan_modules::{AnyOf, Authenticator, Recorder, UserTable};
 use drawspan_proxy::handler::{
-    self, Auto, Dns, DnsSettings, DnsTtl, Forward, ForwardSettings, HandlerParts, HandlerRecorder, Relay,
-    RelaySettings, Sniffing, Socks4, Socks5, Socks5Settings, Udp, http,
+    self, Auto, Dns, DnsSettings, DnsTtl, Files, Forward, ForwardSettings, HandlerParts, HandlerRecorder, Page, Relay,
+    RelaySettings, Sniffing, Socks4, Socks5, Socks5Settings, Udp, Web, WebSettings, http,
 };
 use drawspan_proxy::listener::{DnsMode, DnsStreams};
 use drawspan_proxy::router::{HashSource, Hop, Router};
 use drawspan_proxy::tls::TlsServer;
-use drawspan_proxy::{ClientCounters, ClientReporter, Layer, Reports, ServiceReporter, ServiceScope, Shaper, WsServer};
+use drawspan_proxy::{
+    ClientCounters, ClientReporter, Layer, Metrics, Reports, ServiceReporter, ServiceScope, Shaper, WsServer,
+};
 use drawspan_wire::http1::HostPort;
 use drawspan_wit::boxed;
+use prometheus_client::registry::Registry;
 use tokio_util::task::TaskTracker;
 
 use crate::chains::{Chains, direct, nameserver_hop, node_hop, proxy_version};
 use crate::modules::{Modules, unimplemented};
 use crate::{mux, tls, tunnels};
+
+/// For a client's handshake, where nothing sets it.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What services are made of.
 pub(crate) struct Objects {
@@ -30,6 +37,10 @@ pub(crate) struct Objects {
     pub(crate) chains: Chains,
     /// What the end of the process waits for.
     pub(crate) tasks: TaskTracker,
+    /// All metrics there are.
+    pub(crate) registry: Arc<Registry>,
+    /// Those of services, if they are kept.
+    pub(crate) metrics: Option<Metrics>,
 }
 
 /// A service, and who reports on it.
@@ -94,7 +105,7 @@ impl Objects {
         let clients = client_reporter.as_ref().map(|reporter| Arc::clone(&reporter.clients));
         let mut entrypoints = Vec::new();
         let service = drawspan_proxy::Service {
-            name,
+            name: Arc::clone(&name),
             accept_proxy: of.metadata.accept_proxy,
             admission: modules.admission(&of.admissions),
             conn_limiter: by_name(&of.climiter).and_then(|name| modules.climiters.get(&name).cloned()),
@@ -102,6 +113,7 @@ impl Objects {
             shaper: limits(&of.limiter).map(|source| Shaper::new(source, of.metadata.limiter_refresh, scope)),
             client_recorder: self.recorder(of, Record::ClientAddress),
             counters: reporter.as_ref().and_then(|reporter| reporter.counters.clone()),
+            metrics: self.metrics.as_ref().map(|metrics| metrics.service(&name)),
             layer,
             mux: of.listener.mux.map(mux::config),
             handshake_timeout,
@@ -167,8 +179,16 @@ impl Objects {
                 *entrypoints = beside;
                 handler::Handler::Tunnel(server)
             }
-            HandlerKind::File(_) => return Err(unimplemented(&of.name, "handler type `file`")),
-            HandlerKind::Metrics(_) => return Err(unimplemented(&of.name, "handler type `metrics`")),
+            HandlerKind::File(file) => {
+                let page = Page::Files(Files::new(file.dir.value.clone(), file.put));
+                handler::Handler::Web(Web::new(parts, page, web_settings(&of.handler)))
+            }
+            HandlerKind::Metrics(metrics) => {
+                // GOST: what it does isn't recorded.
+                let parts = HandlerParts { recorder: None, ..parts };
+                let page = Page::Metrics(metrics.path.clone(), Arc::clone(&self.registry));
+                handler::Handler::Web(Web::new(parts, page, web_settings(&of.handler)))
+            }
         })
     }
 
@@ -229,7 +249,9 @@ impl Objects {
         let (modules, handler) = (&self.modules, &of.handler);
         let shaper = handler.limiter.as_ref().and_then(|name| modules.limits(&name.value));
         HandlerParts {
-            authenticator: self.authenticator(handler),
+            authenticator: self
+                .authenticator(&handler.authers, handler.auth.as_ref())
+                .map(|authenticator| authenticator.sparing(handler.skip_auth.iter().copied())),
             bypass: modules.bypass(&of.bypasses),
             shaper: shaper.map(|source| Shaper::new(source, handler.limiter_refresh, ServiceScope::Both)),
             clients: None,
@@ -237,6 +259,7 @@ impl Objects {
             sniffing: handler
                 .sniffing
                 .map(|sniffing| Sniffing { timeout: sniffing.timeout, read_timeout: handler.read_timeout }),
+            websocket: handler.websocket,
             router: Router {
                 dial_timeout: of.dial_timeout,
                 direct: direct(&of.egress),
@@ -268,11 +291,11 @@ impl Objects {
     }
 
     /// Named authers in order, else the inline user, else nobody is asked.
-    fn authenticator(&self, handler: &Handler) -> Option<Authenticator> {
+    pub(crate) fn authenticator(&self, names: &[At<String>], user: Option<&At<Credentials>>) -> Option<Authenticator> {
         // The config was checked: every name is there.
         let authers = &self.modules.authers;
-        let mut named: Vec<_> = handler.authers.iter().filter_map(|name| authers.get(&name.value).cloned()).collect();
-        let plugin = match (named.len(), &handler.auth) {
+        let mut named: Vec<_> = names.iter().filter_map(|name| authers.get(&name.value).cloned()).collect();
+        let plugin = match (named.len(), user) {
             (0, None) => return None,
             (0, Some(auth)) => boxed(UserTable::new([(auth.username.clone(), auth.password.expose().to_owned())])),
             (1, _) => named.remove(0),
@@ -356,9 +379,8 @@ pub(crate) fn refuse_unimplemented(of: &Service) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// The parts of the config that no service has.
-pub(crate) fn refuse_global(config: &Config) -> Option<Diagnostic> {
-    config.metrics.as_ref().map(|metrics| unimplemented(&metrics.addr, "`metrics`"))
+fn web_settings(of: &Handler) -> WebSettings {
+    WebSettings { read_timeout: of.read_timeout, idle_timeout: of.idle_timeout }
 }
 
 fn http_handler(of: &Handler, http: &HttpHandler, parts: HandlerParts) -> Result<http::Http, Diagnostic> {
@@ -372,6 +394,8 @@ fn http_handler(of: &Handler, http: &HttpHandler, parts: HandlerParts) -> Result
         realm: http.auth_basic_realm.clone(),
         agent: http.proxy_agent.clone(),
         udp: http.udp,
+        keepalive: http.keepalive,
+        compression: http.compression,
         read_timeout: of.read_timeout,
         idle_timeout: of.idle_timeout,
     };

@@ -42,6 +42,7 @@ pub(crate) fn server(
             shaper: None,
             client_recorder: None,
             counters: None,
+            metrics: None,
             layer: Layer::Plain,
             mux: None,
             handshake_timeout: tunnel.read_timeout,

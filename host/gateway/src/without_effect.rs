@@ -5,17 +5,19 @@ use drawspan_wit::Module;
 
 /// A warning at each such key of the block called `name`. Blocks within are looked at by themselves.
 pub(crate) fn without_effect(name: &str, module: Module, plugin: &Plugin) -> impl Iterator<Item = Diagnostic> {
-    let Plugin { retries, cache, shadow, on_error, .. } = plugin;
+    let Plugin { retries, cache, shadow, on_error, trusted, .. } = plugin;
     let leave = module.leave();
     let retries = retries.as_ref().filter(|retries| !leave.repeat && retries.value > 0);
     let cache = cache.as_ref().filter(|_| !leave.cache);
     let shadow = shadow.as_ref().filter(|_| !leave.shadow);
     let on_error = on_error.as_ref().filter(|_| !module.heeds_on_error());
+    let trusted = trusted.as_ref().filter(|trusted| trusted.value && module != Module::Hop);
     [
         retries.map(|retries| (&retries.place, "retries", "no question to it is asked twice")),
         cache.map(|cache| (&cache.place, "cache", "no reply of it is kept")),
         shadow.map(|shadow| (&shadow.plugin.place, "shadow", "no call to it is made twice")),
         on_error.map(|on_error| (&on_error.place, "onError", "a failure of it always means the same")),
+        trusted.map(|trusted| (&trusted.place, "trusted", "it doesn't name nodes")),
     ]
     .into_iter()
     .flatten()
@@ -36,6 +38,7 @@ retries: 1
 cache: {ttl: 1s}
 onError: deny
 shadow: {addr: :2}
+trusted: true
 ";
 
     /// The keys that are warned about, by their lines.
@@ -44,26 +47,27 @@ shadow: {addr: :2}
         let (plugin, _) = load_plugin(&input).unwrap_or_else(|errors| panic!("{errors:?}"));
         let warnings = without_effect("plugin-0", module, &plugin);
         let lines = warnings.map(|warning| warning.place.line_column().map_or(0, |(line, _)| line));
-        lines.map(|line| ["", "", "retries", "cache", "onError", "shadow"][line]).collect()
+        lines.map(|line| ["", "", "retries", "cache", "onError", "shadow", "trusted"][line]).collect()
     }
 
     #[test]
     fn what_a_module_has_no_use_for_is_warned_about_at_its_place() {
         let nothing: &[&str] = &[];
+        let untrusted: &[&str] = &["trusted"];
         for (module, keys) in [
-            (Module::Auther, &["retries"] as &[_]),
-            (Module::Admission, nothing),
-            (Module::Bypass, nothing),
+            (Module::Auther, &["retries", "trusted"] as &[_]),
+            (Module::Admission, untrusted),
+            (Module::Bypass, untrusted),
             (Module::Hop, nothing),
-            (Module::Limiter, nothing),
-            (Module::Hosts, nothing),
-            (Module::Resolver, &["onError"]),
-            (Module::Ingress, &["onError"]),
-            (Module::Router, &["onError"]),
-            (Module::Sd, &["onError"]),
-            (Module::Recorder, &["retries", "cache", "shadow", "onError"]),
-            (Module::Observer, &["retries", "cache", "shadow", "onError"]),
-            (Module::Rewriter, &["retries", "cache", "onError"]),
+            (Module::Limiter, untrusted),
+            (Module::Hosts, untrusted),
+            (Module::Resolver, &["onError", "trusted"]),
+            (Module::Ingress, &["onError", "trusted"]),
+            (Module::Router, &["onError", "trusted"]),
+            (Module::Sd, &["onError", "trusted"]),
+            (Module::Recorder, &["retries", "cache", "shadow", "onError", "trusted"]),
+            (Module::Observer, &["retries", "cache", "shadow", "onError", "trusted"]),
+            (Module::Rewriter, &["retries", "cache", "onError", "trusted"]),
         ] {
             assert_eq!(warned(module, ALL), keys, "{module:?}");
             assert_eq!(warned(module, "{addr: ':1', retries: 0}"), nothing);

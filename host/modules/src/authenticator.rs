@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use drawspan_wit::authenticator::{AuthenticationRequest, Identity};
 use drawspan_wit::{BoxPlugin, Call, CallError, Plugin};
+use ipnet::IpNet;
 
 use crate::ConnInfo;
 
@@ -35,13 +36,20 @@ impl From<String> for ClientId {
 #[derive(Clone)]
 pub struct Authenticator {
     plugin: BoxPlugin<AuthenticationRequest>,
+    spared: Arc<[IpNet]>,
 }
 
 impl Authenticator {
     /// Asks `plugin`.
     #[must_use]
     pub fn new(plugin: BoxPlugin<AuthenticationRequest>) -> Self {
-        Self { plugin }
+        Self { plugin, spared: Arc::default() }
+    }
+
+    /// Clients in these networks are let in anonymously and unasked (`skipauth`).
+    #[must_use]
+    pub fn sparing(self, networks: impl IntoIterator<Item = IpNet>) -> Self {
+        Self { spared: networks.into_iter().collect(), ..self }
     }
 
     /// The client's id, or `None` if it is to be refused.
@@ -49,6 +57,9 @@ impl Authenticator {
     /// Empty `username` and `password` mean that none were presented; the plugin is asked all the same (GOST reference,
     /// modules 2.1). Credentials that aren't UTF-8 are refused unasked: replacing bytes could make two passwords one.
     pub async fn authenticate(&self, conn: &ConnInfo, username: &[u8], password: &[u8]) -> Option<ClientId> {
+        if conn.client.ip().is_some_and(|ip| self.spared.iter().any(|network| network.contains(&ip))) {
+            return Some(String::new().into());
+        }
         let (Ok(username), Ok(password)) = (std::str::from_utf8(username), std::str::from_utf8(password)) else {
             tracing::warn!(
                 kind = "auther",

@@ -16,14 +16,14 @@ pub struct Conn<S = Buffered> {
     pub info: ConnInfo,
     /// Bandwidth limits of its service and of itself; all apply.
     pub limits: Vec<Arc<Limits>>,
-    /// What its service counts.
-    pub counters: Option<Arc<Counters>>,
+    /// Where its bytes are counted beside its own.
+    pub counters: Box<[Arc<Counters>]>,
 }
 
 impl Conn {
     /// A connection without limits, that nobody counts.
     #[must_use]
     pub fn new(stream: impl Into<Stream>, info: ConnInfo) -> Self {
-        Self { stream: Buffered::new(stream), info, limits: Vec::new(), counters: None }
+        Self { stream: Buffered::new(stream), info, limits: Vec::new(), counters: Box::default() }
     }
 }

@@ -10,6 +10,7 @@ pub mod direct;
 pub mod dns;
 pub mod handler;
 pub mod listener;
+mod metrics;
 pub mod net;
 mod observe;
 pub mod router;
@@ -20,6 +21,7 @@ mod websocket;
 
 pub use conn::Conn;
 pub use direct::Direct;
+pub use metrics::{ChainMetrics, Metrics, ServiceMetrics};
 pub use observe::{ClientCounters, ClientReporter, Reports, ServiceReporter};
 pub use router::{DialError, DialReason, Router, Upstream, Wanted};
 pub use service::{Layer, Service};

@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::handler::{Handler, HandlerError};
 use crate::listener::{Accepted, DnsQuestion, Transport, UdpSession};
+use crate::metrics::Request;
 use crate::net::{Buffered, Counters, Limits, counting};
 use crate::tls::TlsServer;
-use crate::{Conn, Shaper, WsServer};
+use crate::{Conn, ServiceMetrics, Shaper, WsServer};
 
 /// For a PROXY header to arrive, as in GOST.
 const PROXY_TIME: Duration = Duration::from_secs(10);
@@ -37,8 +38,10 @@ pub struct Service {
     pub shaper: Option<Shaper>,
     /// Is told each client's address (`recorder.service.client.address`).
     pub client_recorder: Option<Recorder>,
-    /// Where its connections are counted.
+    /// Where its connections are counted for its observer.
     pub counters: Option<Arc<Counters>>,
+    /// Where they are counted for who watches the gateway.
+    pub metrics: Option<ServiceMetrics>,
     /// Spoken with clients before the handler's protocol.
     pub layer: Layer,
     /// A connection carries many, each of which is one for the handler.
@@ -109,7 +112,10 @@ impl Service {
                         Some(config) => Box::pin(self.serve_streams(conn, *config, network, sids, drain)).await,
                         None => {
                             let info = conn.info.clone();
-                            self.handler.handle(conn, drain).await.map_err(|error| (info, error))
+                            let request = self.request(&info);
+                            let served = self.handler.handle(conn, drain).await;
+                            request.into_iter().for_each(|request| request.over(&served));
+                            served.map_err(|error| (info, error))
                         }
                     },
                     Ok(None) => Ok(()),
@@ -118,7 +124,9 @@ impl Service {
             }
             Transport::Udp(session) => match Box::pin(self.admit_udp(session, &info, network)).await {
                 Some((conn, _permit)) => {
+                    let request = self.request(&info);
                     let served = self.handler.handle_datagrams(conn, self.admission.as_ref()).await;
+                    request.into_iter().for_each(|request| request.over(&served));
                     served.map_err(|error| (info, error))
                 }
                 None => Ok(()),
@@ -147,7 +155,7 @@ impl Service {
         let permit = self.admit(info, network).await?;
         session.admitted();
         let limits = self.enter(info, network).await?;
-        Some((Conn { stream: session, info: info.clone(), limits, counters: self.counters.clone() }, permit))
+        Some((Conn { stream: session, info: info.clone(), limits, counters: self.counters_of(info) }, permit))
     }
 
     /// Has a question answered; none if its client is refused.
@@ -159,8 +167,11 @@ impl Service {
     ) -> Result<(), HandlerError> {
         let Some(_permit) = self.admit(info, network).await else { return Ok(()) };
         let Some(limits) = self.enter(info, network).await else { return Ok(()) };
-        let conn = Conn { stream: question, info: info.clone(), limits, counters: self.counters.clone() };
-        self.handler.handle_question(conn).await
+        let conn = Conn { stream: question, info: info.clone(), limits, counters: self.counters_of(info) };
+        let request = self.request(info);
+        let served = self.handler.handle_question(conn).await;
+        request.into_iter().for_each(|request| request.over(&served));
+        served
     }
 
     /// The connection within its layers, and what counts it; `None` if it is refused, which it isn't told.
@@ -177,12 +188,10 @@ impl Service {
             info.local = destination.into();
         }
         let Some(permit) = self.admit(&info, network).await else { return Ok(None) };
-        let mut counters = self.counters.clone();
+        let mut counters = self.counters_of(&info);
         // Bytes of a layer count as they come, as in GOST.
-        if (!matches!(self.layer, Layer::Plain) || self.mux.is_some())
-            && let Some(counters) = counters.take()
-        {
-            conn = counting(conn, counters);
+        if (!matches!(self.layer, Layer::Plain) || self.mux.is_some()) && !counters.is_empty() {
+            conn = counting(conn, std::mem::take(&mut counters));
         }
         let shaken = timeout(self.handshake_timeout, self.layer.accept(conn)).await;
         let (stream, certificate) = shaken.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
@@ -211,6 +220,17 @@ impl Service {
             return None;
         }
         Some(permit)
+    }
+
+    /// Where the bytes of a connection are counted beside its own.
+    fn counters_of(&self, info: &ConnInfo) -> Box<[Arc<Counters>]> {
+        let of_client = self.metrics.as_ref().map(|metrics| metrics.counters(&info.client));
+        self.counters.iter().cloned().chain(of_client).collect()
+    }
+
+    /// Counts a connection that the handler has from now on.
+    fn request(&self, info: &ConnInfo) -> Option<Box<Request>> {
+        self.metrics.as_ref().map(|metrics| Box::new(metrics.request(&info.client)))
     }
 
     /// The limits of a connection whose handler comes next; `None` if there are too many of them.
@@ -287,6 +307,7 @@ mod tests {
             shaper: None,
             client_recorder: None,
             counters,
+            metrics: None,
             layer,
             mux: None,
             handshake_timeout: Duration::from_secs(15),

@@ -2,7 +2,9 @@
 
 #![no_main]
 
-use drawspan_wire::websocket::{Decoder, Event, FrameHead, MAX_CONTROL, Role, Step, WebsocketError};
+use drawspan_wire::websocket::{
+    Decoder, Event, Frame, FrameHead, MAX_CONTROL, Overheard, Role, Step, WebsocketError,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (bool, u8, &[u8])| {
@@ -11,7 +13,15 @@ fuzz_target!(|input: (bool, u8, &[u8])| {
     let whole = feed(role, bytes, bytes.len().max(1));
     let pieces = feed(role, bytes, usize::from(size).max(1));
     assert_eq!(whole, pieces);
+    assert_eq!(overhear(bytes, bytes.len().max(1)), overhear(bytes, usize::from(size).max(1)));
 });
+
+/// What somebody between the two ends makes of the same bytes.
+fn overhear(bytes: &[u8], size: usize) -> Vec<Frame> {
+    let (mut overheard, mut frames) = (Overheard::new(8), Vec::new());
+    bytes.chunks(size).for_each(|piece| overheard.hear(piece, |frame| frames.push(frame)));
+    frames
+}
 
 /// The stream and the control frames in `bytes`, up to the first error.
 fn feed(role: Role, bytes: &[u8], size: usize) -> (Vec<u8>, Vec<Vec<u8>>, Option<WebsocketError>) {

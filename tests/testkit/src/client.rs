@@ -53,7 +53,7 @@ pub async fn get(proxy: SocketAddr, headers: &str, target: SocketAddr) -> Reply 
 
 /// Sends these bytes and reads until the proxy closes the connection. A reset counts as a close.
 pub async fn exchange(proxy: SocketAddr, bytes: &[u8]) -> String {
-    let mut stream = open(proxy).await;
+    let mut stream = dial(proxy).await;
     stream.write_all(bytes).await.expect("the proxy takes the request");
     let mut answer = Vec::new();
     let _ = within("the proxy to answer and close", stream.read_to_end(&mut answer)).await;
@@ -65,7 +65,7 @@ pub async fn exchange(proxy: SocketAddr, bytes: &[u8]) -> String {
 /// # Errors
 /// The head of the proxy's answer, if that isn't 200.
 pub async fn connect(proxy: SocketAddr, headers: &str, target: SocketAddr) -> Result<Tunnel, Head> {
-    let mut stream = open(proxy).await;
+    let mut stream = dial(proxy).await;
     let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.expect("the proxy takes the request");
     let head = within("the proxy's answer to CONNECT", read_head(&mut stream)).await;
@@ -74,7 +74,7 @@ pub async fn connect(proxy: SocketAddr, headers: &str, target: SocketAddr) -> Re
 
 /// Gets `http://target/hello` through the proxy on a connection that stays open afterwards.
 pub async fn open_keep_alive(proxy: SocketAddr, target: SocketAddr) -> Tunnel {
-    let mut stream = open(proxy).await;
+    let mut stream = dial(proxy).await;
     let request = format!("GET http://{target}/hello HTTP/1.1\r\nHost: {target}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("the proxy takes the request");
     let head = within("the proxy's answer", read_head(&mut stream)).await;
@@ -83,6 +83,11 @@ pub async fn open_keep_alive(proxy: SocketAddr, target: SocketAddr) -> Tunnel {
     let mut tunnel = Tunnel { stream };
     tunnel.receive(length).await;
     tunnel
+}
+
+/// Opens a connection to the proxy, without a word.
+pub async fn open(proxy: SocketAddr) -> Tunnel {
+    Tunnel { stream: dial(proxy).await }
 }
 
 /// An open connection: a tunnel to the target, or one to the proxy that is kept alive.
@@ -124,7 +129,7 @@ impl Tunnel {
 }
 
 /// Connects to `addr`.
-async fn open(addr: SocketAddr) -> TcpStream {
+async fn dial(addr: SocketAddr) -> TcpStream {
     let stream = within("a connection to the proxy", TcpStream::connect(addr)).await;
     let stream = stream.expect("the proxy accepts connections");
     stream.set_nodelay(true).expect("a TCP option");

@@ -24,7 +24,7 @@ mod wait;
 
 pub use binary::binary;
 pub use certs::{Authority, Leaf};
-pub use client::{Head, Reply, Tunnel, basic, connect, exchange, get, open_keep_alive};
+pub use client::{Head, Reply, Tunnel, basic, connect, exchange, get, open, open_keep_alive};
 pub use dir::Dir;
 pub use dns::{Dns, DnsAnswer};
 pub use gateway::{Finished, Gateway, Signal, run};

@@ -17,6 +17,13 @@ pub(super) struct Argument<'t> {
     source: Arc<Source>,
 }
 
+/// Where an argument may have a user and a password.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Credentials {
+    UserInfo,
+    Parameter,
+}
+
 /// A parameter of the query, decoded.
 pub(super) struct Parameter {
     pub(super) name: String,
@@ -95,9 +102,11 @@ impl<'t> Argument<'t> {
         }
     }
 
-    /// Sets user and password at `path` if there are any: the parameter `auth`, else the user info.
-    pub(super) fn credentials(&self, node: &mut Node, path: &[&str]) {
+    /// Sets user and password at `path` if there are any: those of the user info and of the parameter `auth`, of which
+    /// `first` goes first.
+    pub(super) fn credentials(&self, node: &mut Node, path: &[&str], first: Credentials) {
         let parameter = self.parameters().find(|parameter| parameter.folded == "auth");
+        let parameter = parameter.filter(|_| first == Credentials::Parameter || self.url.user_info.is_none());
         let (span, user, password) = if let Some(Parameter { value, span, .. }) = parameter {
             // GOST stable reads standard, HEAD URL-safe base64. What is neither becomes a user without a name: refused.
             let bytes = STANDARD.decode(&value).or_else(|_| URL_SAFE_NO_PAD.decode(&value)).unwrap_or_default();

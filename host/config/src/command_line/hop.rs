@@ -1,6 +1,6 @@
 //! `-F`: the hops of a chain.
 
-use super::argument::{Argument, Parameter};
+use super::argument::{Argument, Credentials, Parameter};
 use super::url::decoded;
 use super::{Root, objects};
 use crate::node::{is_connector, is_dialer};
@@ -22,7 +22,7 @@ pub(super) fn hop(text: &str, root: &mut Root) -> Node {
     let host = argument.url.host.clone();
     let addrs: Vec<(String, _)> = match host.is_empty() && dialer == "unix" {
         true => vec![(path, argument.url.path.clone())],
-        false => text[host.clone()].split(',').map(|addr| (addr.to_owned(), host.clone())).collect(),
+        false => split(&text[host.clone()]).map(|addr| (addr.to_owned(), host.clone())).collect(),
     };
     let mut nodes = Vec::new();
     for (index, (addr, span)) in addrs.into_iter().enumerate() {
@@ -34,13 +34,18 @@ pub(super) fn hop(text: &str, root: &mut Root) -> Node {
         for (section, kind) in [("connector", &connector), ("dialer", &dialer)] {
             argument.set(&mut node, &[section, "type"], scheme.clone(), text_node(kind.clone(), scheme.clone()));
         }
-        argument.credentials(&mut node, &["connector", "auth"]);
+        argument.credentials(&mut node, &["connector", "auth"], Credentials::UserInfo);
         nodes.push(node);
     }
     parameters(&argument, &mut hop, &mut nodes);
     let span = argument.url.host.clone();
     argument.set(&mut hop, &["nodes"], span.clone(), argument.node(span, Value::List(nodes)));
     hop
+}
+
+/// The hosts between commas. GOST: leaves out empty ones; of a single one it can't.
+fn split(hosts: &str) -> impl Iterator<Item = &str> {
+    hosts.split(',').filter(move |host| !host.is_empty() || !hosts.contains(','))
 }
 
 fn parameters(argument: &Argument<'_>, hop: &mut Node, nodes: &mut [Node]) {

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::argument::Argument;
+use super::argument::{Argument, Credentials};
 use super::url::decoded;
 use super::{CHAIN, Root, objects};
 use crate::service::{is_handler, is_listener};
@@ -54,7 +54,7 @@ pub(super) fn add(text: &str, has_chain: bool, root: &mut Root) {
             _ => targets.get(index..=index).unwrap_or_default(),
         };
         forward(&argument, &mut service, own, is_unix);
-        argument.credentials(&mut service, &["handler", "auth"]);
+        argument.credentials(&mut service, &["handler", "auth"], Credentials::Parameter);
         for (key, name, parameter) in &references {
             argument.set(&mut service, &[key], parameter.key.clone(), name.clone());
         }

@@ -97,6 +97,20 @@ fn auth_in_base64() {
 }
 
 #[test]
+fn a_hop_prefers_user_info_and_skips_empty_hosts() {
+    let auth = |config: &Config| {
+        let ChainHop::Inline(hop) = &config.chains[0].hops[0] else { panic!() };
+        let HopKind::Nodes(HopNodes { nodes, .. }) = &hop.kind else { panic!() };
+        let users = nodes.iter().map(|node| node.connector.auth.as_ref().unwrap().username.clone());
+        users.collect::<Vec<_>>()
+    };
+    // `user:pass`.
+    let hop = |url: &str| load(&[flags(&[":0"], &[url])], false).unwrap().config;
+    assert_eq!(auth(&hop("http://u:p@a:1,,b:2,?auth=dXNlcjpwYXNz")), ["u", "u"]);
+    assert_eq!(auth(&hop("http://a:1?auth=dXNlcjpwYXNz")), ["user"]);
+}
+
+#[test]
 fn what_is_refused() {
     for (url, expected) in [
         ("sock5://:1080", &["services[0].handler.type: unknown handler type `sock5`"][..]),
@@ -121,7 +135,10 @@ fn what_is_refused() {
             &["limiters[0].limits: `1` has no unit: write B, KB, MB, GB or TB (powers of 1024), such as `100KB`"],
         ),
         ("http://:80?mitm.certFile=x", &["services[0].handler.metadata.mitm.certFile is not implemented"]),
-        ("http://:80?mptcp=true", &["services[0].listener.metadata.mptcp is not implemented"]),
+        (
+            "http+ws://:80?enableCompression=true",
+            &["services[0].listener.metadata.enableCompression is not implemented"],
+        ),
         ("http://:80?netns=x", &["services[0].metadata.netns is not implemented"]),
         ("http://:80?handler.netns=x", &[]),
         ("http://:80?knok=a", &["knok: unknown key"]),

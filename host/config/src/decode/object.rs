@@ -92,6 +92,14 @@ impl<'n> Object<'n> {
         present.then(|| Item { path: self.path_of(key), node: &entry.node })
     }
 
+    /// The value of the first of `keys`, which are spellings of one, that is there.
+    pub(crate) fn take_any(&mut self, keys: &[&'static str]) -> Option<Item<'n>> {
+        keys.iter().fold(None, |found, &key| {
+            let item = self.take(key);
+            found.or(item)
+        })
+    }
+
     /// As [`Object::take`], for a key whose emptiness opens what it should guard.
     pub(crate) fn take_guard(&mut self, key: &'static str, cx: &mut Context) -> Option<Item<'n>> {
         let folded = key.to_lowercase();

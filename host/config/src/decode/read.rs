@@ -54,7 +54,12 @@ impl<'n> Object<'n> {
 
     /// A duration of `metadata`; 0 counts as absent.
     pub(crate) fn seconds(&mut self, key: &'static str, cx: &mut Context) -> Option<Duration> {
-        self.take(key).and_then(|item| item.metadata_duration(cx)).filter(|duration| !duration.is_zero())
+        self.seconds_any(&[key], cx)
+    }
+
+    /// The same at the first of `keys`, which are spellings of one, that is there.
+    pub(crate) fn seconds_any(&mut self, keys: &[&'static str], cx: &mut Context) -> Option<Duration> {
+        self.take_any(keys).and_then(|item| item.metadata_duration(cx)).filter(|duration| !duration.is_zero())
     }
 
     /// A duration outside `metadata`; 0 counts as absent.

@@ -165,7 +165,7 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
             tls.map(|tls| Dialer::Tls { tls, handshake_timeout })
         }
         Type::Ws | Type::Wss => {
-            others.push("enableCompression");
+            others.extend(["enableCompression", "ws.enableCompression"]);
             let ws = ws(&mut metadata, cx);
             if kind == Type::Ws { Some(Dialer::Ws(ws)) } else { tls.map(|tls| Dialer::Wss(ws, tls)) }
         }
@@ -183,16 +183,21 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
     }
 }
 
+/// GOST: each key may be written with `ws.` in front.
 fn ws(metadata: &mut Object<'_>, cx: &mut Context) -> WsDialer {
-    let keepalive = metadata.flag("keepalive", cx);
-    let ttl = metadata.seconds("ttl", cx);
-    metadata.without_effect(&["readBufferSize", "writeBufferSize"], "has no effect: buffers grow as needed", cx);
+    let keepalive =
+        metadata.take_any(&["ws.keepalive", "keepalive"]).and_then(|item| item.boolean(cx)).unwrap_or(false);
+    let ttl = metadata.seconds_any(&["ttl", "keepalive.interval"], cx);
+    let buffers = ["readBufferSize", "writeBufferSize", "ws.readBufferSize", "ws.writeBufferSize"];
+    metadata.without_effect(&buffers, "has no effect: buffers grow as needed", cx);
+    let header = metadata.take_any(&["ws.header", "header"]);
+    let path = metadata.take_any(&["ws.path", "path"]).and_then(|item| url_path(&item, cx));
     WsDialer {
-        host: metadata.text("host", cx),
-        path: metadata.take("path").and_then(|item| url_path(&item, cx)).unwrap_or_else(|| "/ws".into()),
-        header: metadata.take("header").map(|item| header::secret(&item, cx)).unwrap_or_default(),
+        host: metadata.take_any(&["ws.host", "host"]).and_then(|item| item.name(cx)).map(|host| host.value),
+        path: path.unwrap_or_else(|| "/ws".into()),
+        header: header.map(|item| header::secret(&item, cx)).unwrap_or_default(),
         ping: keepalive.then_some(ttl.unwrap_or(PING)),
-        handshake_timeout: metadata.seconds("handshakeTimeout", cx),
+        handshake_timeout: metadata.seconds_any(&["ws.handshakeTimeout", "handshakeTimeout"], cx),
     }
 }
 

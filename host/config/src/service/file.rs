@@ -23,7 +23,7 @@ pub struct MetricsHandler {
 }
 
 pub(super) fn decode(metadata: &mut Object<'_>, cx: &mut Context) -> Option<FileHandler> {
-    let dir = match metadata.take("dir").filter(|item| !item.node.value.is_zero()) {
+    let dir = match metadata.take_any(&["file.dir", "dir"]).filter(|item| !item.node.value.is_zero()) {
         Some(item) => {
             let path = item.in_folder(&item.text(cx)?);
             if !path.is_dir() {
@@ -37,6 +37,6 @@ pub(super) fn decode(metadata: &mut Object<'_>, cx: &mut Context) -> Option<File
 }
 
 pub(super) fn metrics(metadata: &mut Object<'_>, cx: &mut Context) -> MetricsHandler {
-    let path = metadata.take("path").and_then(|item| url_path(&item, cx));
+    let path = metadata.take_any(&["metrics.path", "path"]).and_then(|item| url_path(&item, cx));
     MetricsHandler { path: path.unwrap_or_else(|| "/metrics".into()) }
 }

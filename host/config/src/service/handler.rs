@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::dns::{self, DnsHandler};
 use super::file::{self, FileHandler, MetricsHandler};
 use super::forwarder::{self, ForwardHandler};
@@ -12,6 +14,7 @@ use super::tunnel::{self, TunnelHandler};
 use crate::auther::{self, Credentials};
 use crate::chain::{self, ChainGroup};
 use crate::decode::{Context, Kind, Object, Unknown};
+use crate::pattern::net;
 use crate::{At, Diagnostic, mux};
 
 /// What a service does with connections.
@@ -23,6 +26,8 @@ pub struct Handler {
     pub authers: Vec<At<String>>,
     /// The only user; ignored when an auther is named.
     pub auth: Option<At<Credentials>>,
+    /// Clients from there are let in without being asked who they are (`skipauth`).
+    pub skip_auth: Vec<IpNet>,
     /// Further attempts to reach a target after the first.
     pub retries: u32,
     /// The way to targets; none: directly.
@@ -43,6 +48,9 @@ pub struct Handler {
     pub hash: HashSource,
     /// Look into what is tunnelled or forwarded (`sniffing`).
     pub sniffing: Option<Sniffing>,
+    /// Record the frames of websockets (`sniffing.websocket`): so many a second of each side
+    /// (`sniffing.websocket.sampleRate`, default 10), or all of them if infinite.
+    pub websocket: Option<f64>,
 }
 
 /// The protocol of a [`Handler`].
@@ -143,9 +151,7 @@ pub(crate) fn is_known(name: &str) -> bool {
 }
 
 /// Metadata of proxies and forwarders that GOST knows and drawspan doesn't implement.
-const COMMON: [&str; 12] = [
-    "sniffing.websocket",
-    "sniffing.websocket.sampleRate",
+const COMMON: [&str; 9] = [
     "sniffing.fallback",
     "mitm.certFile",
     "mitm.keyFile",
@@ -153,20 +159,26 @@ const COMMON: [&str; 12] = [
     "mitm.caKeyFile",
     "mitm.alpn",
     "mitm.bypass",
-    "skipauth",
     "stateless",
     "bufferSize",
 ];
 
+const CONNECTS_TO_NOTHING: &str = "has no effect on this handler, which connects to nothing";
+
 const HASHES: [(&str, HashSource); 1] = [("host", HashSource::Target)];
 
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
+const SAMPLE_RATE: f64 = 10.0;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Reads `handler`, by default `auto`.
 pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Handler> {
     let mut object = service.section("handler", cx);
     let kind = object.kind("handler", &TYPES, Type::Auto, &OTHERS, cx);
+    let serves = matches!(kind, Some(Type::File | Type::Metrics));
+    if serves {
+        object.without_effect(&["retries", "chainGroup"], CONNECTS_TO_NOTHING, cx);
+    }
     let authers = object.guards("auther", "authers", Kind::Auther, cx);
     let auth = object.take_guard("auth", cx);
     if let (Some(auth), false) = (&auth, authers.is_empty()) {
@@ -180,20 +192,24 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Handl
     // Without a type nobody can say what the other keys mean.
     let kind = kind?;
     let mut metadata = object.section("metadata", cx);
+    if serves {
+        metadata.without_effect(
+            &["hash", "sniffing", "sniffing.timeout", "sniffing.websocket"],
+            CONNECTS_TO_NOTHING,
+            cx,
+        );
+    }
     let tls = if let Type::Socks5 | Type::Auto = kind { object.take("tls") } else { None };
     let mut others: Vec<&'static str> = COMMON.to_vec();
     let handler_kind = match kind {
-        Type::Http => {
-            others.extend(http::NOT_IMPLEMENTED);
-            HandlerKind::Http(Box::new(http::decode(&mut metadata, cx)))
-        }
+        Type::Http => HandlerKind::Http(Box::new(http::decode(&mut metadata, cx))),
         Type::Socks4 => HandlerKind::Socks4,
         Type::Socks5 => {
             others.extend(socks5::NOT_IMPLEMENTED);
             HandlerKind::Socks5(Box::new(socks5::decode(tls.as_ref(), &mut metadata, cx)))
         }
         Type::Auto => {
-            others.extend(http::NOT_IMPLEMENTED.iter().chain(&socks5::NOT_IMPLEMENTED));
+            others.extend(socks5::NOT_IMPLEMENTED);
             let http = http::decode(&mut metadata, cx);
             let udp = http.udp;
             let socks5 = Socks5Handler { udp, ..socks5::decode(tls.as_ref(), &mut metadata, cx) };
@@ -231,20 +247,30 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Handl
         kind: handler_kind,
         authers,
         auth,
+        skip_auth: skip_auth(&mut metadata, cx),
         retries,
         chains,
         limiter,
         limiter_refresh: limiter_refresh(&mut metadata, cx),
         observer,
-        reports: reports(&mut metadata, ["observer.period", "observePeriod"], cx),
+        reports: reports(&mut metadata, &["observePeriod", "observer.period", "observer.observePeriod"], cx),
         read_timeout: metadata.seconds("readTimeout", cx).unwrap_or(READ_TIMEOUT),
         idle_timeout: metadata.seconds("idleTimeout", cx),
         hash: hash.and_then(|item| item.choice("hash source", &HASHES, cx)).unwrap_or_default(),
         sniffing: sniffing(&mut metadata, cx),
+        websocket: websocket(&mut metadata, cx),
     };
     metadata.finish(&others, Unknown::Warn, cx);
     object.finish(&[], Unknown::Warn, cx);
     Some(handler)
+}
+
+fn skip_auth(metadata: &mut Object<'_>, cx: &mut Context) -> Vec<IpNet> {
+    let Some(item) = metadata.take("skipauth") else {
+        return Vec::new();
+    };
+    let parse = |text: &str| net(text).ok_or_else(|| format!("`{text}` is not an IP address or a network"));
+    item.each(cx, parse).into_iter().map(|network| network.value).collect()
 }
 
 fn sniffing(metadata: &mut Object<'_>, cx: &mut Context) -> Option<Sniffing> {
@@ -253,10 +279,21 @@ fn sniffing(metadata: &mut Object<'_>, cx: &mut Context) -> Option<Sniffing> {
     is_on.then_some(Sniffing { timeout })
 }
 
-/// Reads how an observer is told; the last of the period's `keys` counts.
-pub(super) fn reports(metadata: &mut Object<'_>, keys: [&'static str; 2], cx: &mut Context) -> Reports {
-    let [first, last] = keys.map(|key| metadata.seconds(key, cx));
-    let period = last.or(first).unwrap_or(5 * SECOND).max(SECOND);
+fn websocket(metadata: &mut Object<'_>, cx: &mut Context) -> Option<f64> {
+    let is_on = metadata.flag("sniffing.websocket", cx);
+    let rate = metadata.take("sniffing.websocket.sampleRate");
+    let rate = rate.and_then(|item| item.parsed("a number of frames a second", cx, |text| text.parse::<f64>().ok()));
+    let rate = match rate.map_or(0.0, |rate| rate.value) {
+        rate if rate > 0.0 => rate,
+        rate if rate < 0.0 => f64::INFINITY,
+        _ => SAMPLE_RATE,
+    };
+    is_on.then_some(rate)
+}
+
+/// Reads how an observer is told; the first of the period's `keys` that is there counts.
+pub(super) fn reports(metadata: &mut Object<'_>, keys: &[&'static str], cx: &mut Context) -> Reports {
+    let period = metadata.seconds_any(keys, cx).unwrap_or(5 * SECOND).max(SECOND);
     let [old, new] = ["observerResetTraffic", "observer.resetTraffic"].map(|key| metadata.flag(key, cx));
     Reports { period, reset_traffic: old || new }
 }

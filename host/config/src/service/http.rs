@@ -22,6 +22,10 @@ pub struct HttpHandler {
     pub proxy_agent: String,
     /// Clients may relay UDP through CONNECT, GOST's way (`udp`).
     pub udp: bool,
+    /// A connection to an origin is kept for the client's next request to it (`keepalive`).
+    pub keepalive: bool,
+    /// Origins may compress what a client gets plain (`compression`).
+    pub compression: bool,
 }
 
 /// The decoy of a proxy that must not be recognised as one.
@@ -29,7 +33,7 @@ pub struct HttpHandler {
 pub enum ProbeResist {
     /// Answer with this status, 200 to 599.
     Code(u16),
-    /// Answer what this `http` URL answers.
+    /// Answer what this URL answers.
     Web(HttpUrl),
     /// Pass the connection on to this `host:port`.
     Host(String),
@@ -37,11 +41,9 @@ pub enum ProbeResist {
     File(PathBuf),
 }
 
-/// Metadata that GOST knows and drawspan doesn't implement.
-pub(super) const NOT_IMPLEMENTED: [&str; 2] = ["compression", "keepalive"];
-
 pub(super) fn decode(metadata: &mut Object<'_>, cx: &mut Context) -> HttpHandler {
-    let header = metadata.take("header").map(|item| header::decode(&item, cx)).unwrap_or_default();
+    let header =
+        metadata.take_any(&["http.header", "header"]).map(|item| header::decode(&item, cx)).unwrap_or_default();
     let mut resist = None;
     for key in ["probe_resist", "probeResist"] {
         if let Some(item) = metadata.take_guard(key, cx) {
@@ -50,7 +52,9 @@ pub(super) fn decode(metadata: &mut Object<'_>, cx: &mut Context) -> HttpHandler
     }
     let knock = metadata.take("knock").map(|item| item.names(cx)).unwrap_or_default();
     let realm = metadata.take("authBasicRealm").and_then(|item| header::text(&item, cx));
-    let agent = metadata.take("proxyAgent").and_then(|item| header::text(&item, cx));
+    let agent = metadata.take_any(&["http.proxyAgent", "proxyAgent"]).and_then(|item| header::text(&item, cx));
+    let mut flag = |keys: &[&'static str]| metadata.take_any(keys).and_then(|item| item.boolean(cx)).unwrap_or(false);
+    let (keepalive, compression) = (flag(&["http.keepalive", "keepalive"]), flag(&["http.compression", "compression"]));
     socks5::buffer_size(metadata, cx);
     HttpHandler {
         header,
@@ -59,6 +63,8 @@ pub(super) fn decode(metadata: &mut Object<'_>, cx: &mut Context) -> HttpHandler
         auth_basic_realm: realm.unwrap_or_else(|| "gost".into()),
         proxy_agent: agent.unwrap_or_else(|| "gost/3.0".into()),
         udp: metadata.flag("udp", cx),
+        keepalive,
+        compression,
     }
 }
 
@@ -90,8 +96,7 @@ fn probe_resist(item: &Item<'_>, cx: &mut Context) -> Option<At<ProbeResist>> {
 fn web(url: &str) -> Result<ProbeResist, String> {
     let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     match HttpUrl::parse(&full) {
-        Some(url) if url.is_tls() => Err("`web:` with https is not implemented".to_owned()),
         Some(url) => Ok(ProbeResist::Web(url)),
-        None => Err("`web:` takes an http URL".to_owned()),
+        None => Err("`web:` takes an http or https URL".to_owned()),
     }
 }

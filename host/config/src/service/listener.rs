@@ -24,6 +24,10 @@ pub struct Listener {
     pub chains: Option<ChainGroup>,
     /// Of the TCP connections below.
     pub keepalive: TcpKeepalive,
+    /// Accept Multipath TCP too, where the kernel knows it (`mptcp`).
+    pub mptcp: bool,
+    /// Others may listen on the same address, and the kernel shares the connections out (`reuseport`).
+    pub reuse_port: bool,
     /// `tls` as it is written, until the default certificate is known.
     pub(crate) block: Option<ServerBlock>,
 }
@@ -56,14 +60,6 @@ impl ListenerKind {
     #[must_use]
     pub fn is_udp(&self) -> bool {
         matches!(self, Self::Udp(_) | Self::Rudp(_) | Self::Dns(DnsListener { mode: DnsMode::Udp, .. }))
-    }
-}
-
-impl Listener {
-    /// Plain TCP.
-    #[must_use]
-    pub fn tcp() -> Self {
-        Self { kind: ListenerKind::Tcp, tls: None, mux: None, chains: None, keepalive: KEEPALIVE, block: None }
     }
 }
 
@@ -109,6 +105,23 @@ pub struct WsListener {
 pub struct UnixListener {
     /// Permissions of the socket; none: as the process's mask leaves them.
     pub mode: Option<u32>,
+}
+
+impl Listener {
+    /// By TCP, with all defaults.
+    #[must_use]
+    pub fn tcp() -> Self {
+        Self {
+            kind: ListenerKind::Tcp,
+            tls: None,
+            mux: None,
+            chains: None,
+            keepalive: KEEPALIVE,
+            mptcp: false,
+            reuse_port: false,
+            block: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -203,17 +216,15 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Liste
         }
         mux::decode(&mut metadata, default, cx)
     });
-    let keepalive = match kind {
-        Type::Udp | Type::Rudp | Type::Rtcp => KEEPALIVE,
-        Type::Dns if dns == DnsMode::Udp => KEEPALIVE,
-        _ => keepalive(&mut metadata, cx),
-    };
+    let is_udp = matches!(kind, Type::Udp | Type::Rudp) || (kind == Type::Dns && dns == DnsMode::Udp);
+    let is_tcp = !is_udp && !matches!(kind, Type::Unix | Type::Rtcp);
+    let keepalive = if is_tcp || kind == Type::Unix { keepalive(&mut metadata, cx) } else { KEEPALIVE };
+    let takes_options = is_tcp && kind != Type::Dns;
+    let mptcp = takes_options && metadata.flag("mptcp", cx);
+    let reuse_port = takes_options && metadata.flag("reuseport", cx);
     let chains = if let Type::Rtcp | Type::Rudp = kind { chain::group(&mut object, cx) } else { None };
     let kind = match kind {
-        Type::Tcp => {
-            others.extend(["mptcp", "reuseport"]);
-            ListenerKind::Tcp
-        }
+        Type::Tcp => ListenerKind::Tcp,
         Type::Udp => {
             others.push("stateless");
             ListenerKind::Udp(udp(&mut metadata, UDP, cx))
@@ -222,7 +233,7 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Liste
         Type::Rudp => ListenerKind::Rudp(udp(&mut metadata, RUDP, cx)),
         Type::Tls => ListenerKind::Tls,
         Type::Ws | Type::Wss => {
-            others.push("enableCompression");
+            others.extend(["enableCompression", "ws.enableCompression"]);
             let ws = ws(&mut metadata, cx);
             if kind == Type::Ws { ListenerKind::Ws(ws) } else { ListenerKind::Wss(ws) }
         }
@@ -243,7 +254,7 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Liste
         );
     }
     object.finish(&NOT_IMPLEMENTED, Unknown::Warn, cx);
-    Some(Listener { kind, tls: None, mux, chains, keepalive, block })
+    Some(Listener { kind, tls: None, mux, chains, keepalive, mptcp, reuse_port, block })
 }
 
 const KEEPALIVE: TcpKeepalive = TcpKeepalive { idle: SECONDS_15, interval: SECONDS_15, count: 9 };
@@ -263,24 +274,29 @@ const UDP: UdpListener = UdpListener { keepalive: false, ttl: Duration::from_sec
 const RUDP: UdpListener = UdpListener { keepalive: true, read_queue: 1024, ..UDP };
 
 fn udp(metadata: &mut Object<'_>, default: UdpListener, cx: &mut Context) -> UdpListener {
-    metadata.without_effect(&["readBufferSize"], "has no effect: datagrams of any size pass", cx);
+    let sizes = ["readBufferSize", "udp.bufferSize"];
+    metadata.without_effect(&sizes, "has no effect: datagrams of any size pass", cx);
+    let queue = metadata.take_any(&["readQueueSize", "recvQueueSize"]).filter(|item| !item.node.value.is_zero());
     UdpListener {
         keepalive: metadata.flag("keepalive", cx) || default.keepalive,
-        ttl: metadata.seconds("ttl", cx).unwrap_or(default.ttl),
-        read_queue: metadata.integer("readQueueSize", 1..=65_536, cx).unwrap_or(default.read_queue),
+        ttl: metadata.seconds_any(&["ttl", "keepalive.ttl"], cx).unwrap_or(default.ttl),
+        read_queue: queue.and_then(|item| item.integer(1..=65_536, cx)).unwrap_or(default.read_queue),
         backlog: metadata.integer("backlog", 1..=65_536, cx).unwrap_or(default.backlog),
     }
 }
 
+/// GOST: each key may be written with `ws.` in front.
 fn ws(metadata: &mut Object<'_>, cx: &mut Context) -> WsListener {
-    let buffers = ["readBufferSize", "writeBufferSize", "backlog"];
+    let buffers =
+        ["readBufferSize", "writeBufferSize", "backlog", "ws.readBufferSize", "ws.writeBufferSize", "ws.backlog"];
     metadata.without_effect(&buffers, "has no effect: what is needed is used", cx);
-    let path = metadata.take("path").and_then(|item| url_path(&item, cx));
+    let path = metadata.take_any(&["ws.path", "path"]).and_then(|item| url_path(&item, cx));
+    let header = metadata.take_any(&["ws.header", "header"]);
     WsListener {
         path: path.unwrap_or_else(|| "/ws".into()),
-        header: metadata.take("header").map(|item| header::decode(&item, cx)).unwrap_or_default(),
-        read_header_timeout: metadata.seconds("readHeaderTimeout", cx),
-        handshake_timeout: metadata.seconds("handshakeTimeout", cx),
+        header: header.map(|item| header::decode(&item, cx)).unwrap_or_default(),
+        read_header_timeout: metadata.seconds_any(&["ws.readHeaderTimeout", "readHeaderTimeout"], cx),
+        handshake_timeout: metadata.seconds_any(&["ws.handshakeTimeout", "handshakeTimeout"], cx),
     }
 }
 

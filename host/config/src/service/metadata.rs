@@ -46,7 +46,7 @@ pub(super) fn decode(metadata: &mut Object<'_>, cx: &mut Context) -> ServiceMeta
     ServiceMetadata {
         accept_proxy: accept_proxy.unwrap_or(0) > 0,
         enable_stats: metadata.flag("enableStats", cx),
-        reports: handler::reports(metadata, ["observePeriod", "observer.period"], cx),
+        reports: handler::reports(metadata, &["observer.period", "observePeriod"], cx),
         limiter_refresh: handler::limiter_refresh(metadata, cx),
         limiter_scope: scope.and_then(|item| item.choice("scope", &SCOPES, cx)),
         labels: labels.into_iter().map(|(name, value)| (name, value.value)).collect(),

@@ -31,11 +31,12 @@ pub(super) fn decode(block: Option<&Item<'_>>, metadata: &mut Object<'_>, cx: &m
     let no_tls = metadata.flag("notls", cx);
     let block = block.and_then(|item| tls::server(item, false, cx)).unwrap_or_default();
     buffer_size(metadata, cx);
+    let public_addr = metadata.take_any(&["socks.publicAddr", "publicAddr"]);
     Socks5Handler {
         tls: None,
         udp: metadata.flag("udp", cx),
         bind: metadata.flag("bind", cx),
-        public_addr: metadata.text("publicAddr", cx),
+        public_addr: public_addr.and_then(|item| item.name(cx)).map(|name| name.value),
         mux: mux::decode(metadata, Mux::V1, cx),
         compatible: metadata.flag("comp", cx),
         block: (!no_tls).then_some(block),

@@ -18,6 +18,7 @@ mod datagrams;
 mod dns;
 mod exchange;
 mod forward;
+mod frames;
 mod handshake;
 pub mod http;
 mod record;
@@ -27,6 +28,7 @@ mod sniff;
 mod socks;
 mod tunnel;
 mod udp;
+mod web;
 
 pub use auto::Auto;
 pub use dns::{Dns, DnsSettings, DnsTtl};
@@ -37,6 +39,7 @@ pub use sniff::Sniffing;
 pub use socks::{Socks4, Socks5, Socks5Settings};
 pub use tunnel::{Entrypoint, EntrypointSettings, TunnelError, TunnelServer, TunnelSettings, Tunnels};
 pub use udp::Udp;
+pub use web::{Files, Page, Web, WebSettings};
 
 /// A handler of one of the kinds that there are.
 pub enum Handler {
@@ -60,6 +63,8 @@ pub enum Handler {
     Udp(Udp),
     /// Answers questions by DNS.
     Dns(Dns),
+    /// Files or metrics of the gateway itself.
+    Web(Web),
 }
 
 impl Handler {
@@ -80,6 +85,8 @@ impl Handler {
             Self::Tunnel(tunnel) => tunnel.handle(conn, drain).await,
             Self::Entrypoint(entrypoint) => entrypoint.handle(conn, drain).await,
             Self::Forward(forward) => forward.handle(conn, drain).await,
+            // Boxed: what it needs must not be carried along by the connections of others.
+            Self::Web(web) => Box::pin(web.handle(conn, drain)).await,
             Self::Udp(_) | Self::Dns(_) => Err(HandlerError::WrongNetwork),
         }
     }
@@ -127,6 +134,8 @@ pub struct HandlerParts {
     pub recorder: Option<HandlerRecorder>,
     /// How what is tunnelled or forwarded is looked into; not at all if `None`.
     pub sniffing: Option<Sniffing>,
+    /// So many frames a second of each side of a websocket that passes by are recorded; none of them if `None`.
+    pub websocket: Option<f64>,
     /// Connects to targets.
     pub router: Router,
 }

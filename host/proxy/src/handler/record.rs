@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
 use super::dns::DnsRecord;
+use super::frames::FrameRecord;
 use crate::net::Tap;
 
 /// Keeps a handler's records.
@@ -46,6 +47,8 @@ pub(crate) struct Record {
     pub(crate) client_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) http: Option<HttpRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) websocket: Option<FrameRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<TlsRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,6 +123,7 @@ impl Record {
             client_ip: String::new(),
             client_id: String::new(),
             http: None,
+            websocket: None,
             tls: None,
             dns: None,
             route: String::new(),

@@ -9,7 +9,7 @@ mod unix;
 pub use dns::{DnsListener, DnsMode, DnsQuestion, DnsStreams};
 pub use remote::{Bound, RemoteListener, Streams};
 pub(crate) use remote::{Greeting, addr};
-pub use tcp::{AcceptError, Accepted, BindError, TcpListener, Transport};
+pub use tcp::{AcceptError, Accepted, BindError, TcpListener, TcpOptions, Transport};
 pub use udp::{UdpListener, UdpSession, UdpSettings};
 pub use unix::UnixListener;
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use drawspan_modules::Addr;
 use rustix::io::Errno;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpStream, lookup_host};
 
 use super::{DnsQuestion, UdpSession};
 use crate::net::{KEEPALIVE, Stream, tune};
 
 /// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`, as Go asks for.
-const BACKLOG: u32 = 4096;
+const BACKLOG: i32 = 4096;
 
 /// Accepts TCP connections.
 #[derive(Debug)]
@@ -22,6 +22,15 @@ pub struct TcpListener {
     inner: tokio::net::TcpListener,
     local: SocketAddr,
     keepalive: TcpKeepalive,
+}
+
+/// What a listening socket may be besides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// It accepts Multipath TCP too; without any effect where the kernel doesn't know that, as in Go.
+    pub mptcp: bool,
+    /// Others may listen on the same address, and the kernel shares the connections out (`SO_REUSEPORT`).
+    pub reuse_port: bool,
 }
 
 /// A connection as it was accepted.
@@ -101,7 +110,15 @@ impl TcpListener {
     /// # Errors
     /// If that is impossible.
     pub async fn bind(address: &str) -> Result<Self, BindError> {
-        locate(address).await?.bind(listen)
+        Self::bind_as(address, TcpOptions::default()).await
+    }
+
+    /// The same with those options.
+    ///
+    /// # Errors
+    /// If that is impossible.
+    pub async fn bind_as(address: &str, options: TcpOptions) -> Result<Self, BindError> {
+        locate(address).await?.bind(|address| listen(address, options))
     }
 
     /// With other keepalive on its connections: silence before the first probe, between probes, and unanswered probes that
@@ -184,18 +201,22 @@ impl Place {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        let socket = TcpSocket::new_v6()?;
+fn listen(address: SocketAddr, options: TcpOptions) -> io::Result<TcpListener> {
+    let domain = Domain::for_address(address);
+    let open = |protocol| Socket::new(domain, Type::STREAM.nonblocking(), Some(protocol));
+    let multipath = if options.mptcp { open(Protocol::MPTCP).ok() } else { None };
+    let socket = multipath.map_or_else(|| open(Protocol::TCP), Ok)?;
+    if address.is_ipv6() {
         // Whatever the system's default: the wildcard means both families, another address its own.
-        SockRef::from(&socket).set_only_v6(!address.ip().is_unspecified())?;
-        socket
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    let inner = socket.listen(BACKLOG)?;
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?;
+    if options.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let inner = tokio::net::TcpListener::from_std(socket.into())?;
     let local = inner.local_addr()?;
     Ok(TcpListener { inner, local, keepalive: KEEPALIVE })
 }
@@ -242,6 +263,8 @@ pub(super) fn classify(error: io::Error) -> AcceptError {
 
 #[cfg(test)]
 mod tests {
+    use socket2::SockRef;
+
     use super::*;
 
     #[tokio::test]
@@ -272,6 +295,21 @@ mod tests {
             assert!(stream.nodelay().unwrap());
             assert!(SockRef::from(&stream).keepalive().unwrap());
         }
+    }
+
+    #[tokio::test]
+    async fn two_may_share_an_address_if_both_want_to() {
+        let options = TcpOptions { mptcp: true, reuse_port: true };
+        let one = TcpListener::bind_as("127.0.0.1:0", options).await.unwrap();
+        let address = one.local_addr().to_string();
+        assert!(TcpListener::bind(&address).await.is_err());
+        let other = TcpListener::bind_as(&address, options).await.unwrap();
+        let client = TcpStream::connect(&address).await.unwrap();
+        let accepted = tokio::select! {
+            accepted = one.accept() => accepted,
+            accepted = other.accept() => accepted,
+        };
+        assert_eq!(accepted.unwrap().client, client.local_addr().unwrap().into());
     }
 
     #[tokio::test]

@@ -3,22 +3,21 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Buffered, Counters, Stream};
+use super::{Buffered, Counters, Direction, Stream};
 
 /// Counts what is read from and written to `conn` from now on, and what was received already.
-pub(crate) fn counting(conn: Buffered, counters: Arc<Counters>) -> Buffered {
+pub(crate) fn counting(conn: Buffered, counters: Box<[Arc<Counters>]>) -> Buffered {
     let (local, peer) = (conn.stream.local_addr(), conn.stream.peer_addr());
     Buffered::new(Stream::layered(Counting { inner: conn.into_stream(), counters }, local, peer))
 }
 
 struct Counting {
     inner: Stream,
-    counters: Arc<Counters>,
+    counters: Box<[Arc<Counters>]>,
 }
 
 impl AsyncRead for Counting {
@@ -26,7 +25,8 @@ impl AsyncRead for Counting {
         let Self { inner, counters } = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(inner).poll_read(cx, buf))?;
-        counters.input.fetch_add((buf.filled().len() - before) as u64, Relaxed);
+        let read = (buf.filled().len() - before) as u64;
+        counters.iter().for_each(|counters| counters.count(Direction::Up, read));
         Poll::Ready(Ok(()))
     }
 }
@@ -35,7 +35,7 @@ impl AsyncWrite for Counting {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let Self { inner, counters } = self.get_mut();
         let written = ready!(Pin::new(inner).poll_write(cx, buf))?;
-        counters.output.fetch_add(written as u64, Relaxed);
+        counters.iter().for_each(|counters| counters.count(Direction::Down, written as u64));
         Poll::Ready(Ok(written))
     }
 
@@ -46,7 +46,7 @@ impl AsyncWrite for Counting {
     ) -> Poll<io::Result<usize>> {
         let Self { inner, counters } = self.get_mut();
         let written = ready!(Pin::new(inner).poll_write_vectored(cx, bufs))?;
-        counters.output.fetch_add(written as u64, Relaxed);
+        counters.iter().for_each(|counters| counters.count(Direction::Down, written as u64));
         Poll::Ready(Ok(written))
     }
 

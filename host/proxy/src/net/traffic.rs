@@ -34,6 +34,15 @@ pub struct Counters {
     pub total_errs: AtomicU64,
 }
 
+impl Counters {
+    pub(crate) fn count(&self, direction: Direction, bytes: u64) {
+        match direction {
+            Direction::Up => self.input.fetch_add(bytes, Relaxed),
+            Direction::Down => self.output.fetch_add(bytes, Relaxed),
+        };
+    }
+}
+
 /// A connection that counts as a current one of its client until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Counted(Arc<Counters>);
@@ -80,14 +89,14 @@ pub struct Traffic {
     input: AtomicU64,
     output: AtomicU64,
     /// Counted there too.
-    service: Option<Arc<Counters>>,
+    shared: Box<[Arc<Counters>]>,
 }
 
 impl Traffic {
-    /// Counts into `service` as well.
+    /// Counts into `shared` as well.
     #[must_use]
-    pub fn of(service: Option<Arc<Counters>>) -> Self {
-        Self { service, ..Self::default() }
+    pub fn of(shared: Box<[Arc<Counters>]>) -> Self {
+        Self { shared, ..Self::default() }
     }
 
     /// Bytes from and to the client so far.
@@ -98,22 +107,16 @@ impl Traffic {
 
     /// `conn` with its bytes counted for the service, below what is layered over it.
     pub(crate) fn below(&self, conn: Buffered) -> Buffered {
-        match &self.service {
-            Some(service) => counting(conn, Arc::clone(service)),
-            None => conn,
-        }
+        if self.shared.is_empty() { conn } else { counting(conn, self.shared.clone()) }
     }
 
     pub(crate) fn count(&self, direction: Direction, bytes: usize) {
         let bytes = bytes as u64;
-        let (own, shared) = match direction {
-            Direction::Up => (&self.input, self.service.as_ref().map(|service| &service.input)),
-            Direction::Down => (&self.output, self.service.as_ref().map(|service| &service.output)),
+        match direction {
+            Direction::Up => self.input.fetch_add(bytes, Relaxed),
+            Direction::Down => self.output.fetch_add(bytes, Relaxed),
         };
-        own.fetch_add(bytes, Relaxed);
-        if let Some(shared) = shared {
-            shared.fetch_add(bytes, Relaxed);
-        }
+        self.shared.iter().for_each(|shared| shared.count(direction, bytes));
     }
 }
 
@@ -224,11 +227,7 @@ impl<'a> Flow<'a> {
         let near = self.meters.client.as_deref().map(|client| (client, self.direction));
         let far = self.meters.far.client.as_ref().map(|client| (client, self.direction.reversed()));
         for (Counted(counters), direction) in near.into_iter().chain(far) {
-            let counter = match direction {
-                Direction::Up => &counters.input,
-                Direction::Down => &counters.output,
-            };
-            counter.fetch_add(bytes as u64, Relaxed);
+            counters.count(direction, bytes as u64);
         }
         self.activity.touch();
     }

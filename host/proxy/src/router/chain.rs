@@ -14,11 +14,12 @@ use super::names::resolve;
 use super::node::{Node, NodeAddr, proxy_header};
 use super::selector::{Candidate, Selector};
 use super::{Association, DialReason, UdpUpstream, Upstream};
-use crate::Direct;
 use crate::connector::Connector;
 use crate::dialer::Dialer;
 use crate::listener::{Bound, TcpListener, UdpListener, UdpSettings};
+use crate::metrics::ChainAttempt;
 use crate::net::{Buffered, Datagrams};
+use crate::{ChainMetrics, Direct};
 
 /// Hops in a row.
 pub struct Chain {
@@ -26,6 +27,8 @@ pub struct Chain {
     pub name: String,
     /// The first is the nearest.
     pub hops: Vec<Arc<Hop>>,
+    /// Where its ways are counted.
+    pub metrics: Option<ChainMetrics>,
     marker: Marker,
 }
 
@@ -33,7 +36,7 @@ impl Chain {
     /// With those hops.
     #[must_use]
     pub fn new(name: String, hops: Vec<Arc<Hop>>) -> Self {
-        Self { name, hops, marker: Marker::default() }
+        Self { name, hops, metrics: None, marker: Marker::default() }
     }
 }
 
@@ -256,15 +259,21 @@ impl<'r> Way<'r> {
         deadline: Instant,
     ) -> Result<Reached<'w>, DialReason> {
         let route = self.nodes.iter().map(|node| format!("{node} > ")).collect();
+        let metrics = self.chain.and_then(|chain| chain.metrics.as_ref());
+        let counted = metrics.zip(self.nodes.first()).map(|(metrics, first)| metrics.attempt(&first.name));
         let (mut end, start) = match self.last_carrier(leg).await? {
             Some((conn, index)) => (End::Node(conn, &self.nodes[index]), index + 1),
             None => (End::Here(direct), 0),
         };
-        for node in &self.nodes[start..] {
+        for (index, node) in self.nodes.iter().enumerate().skip(start) {
             let attempt = Attempt::of(&node.marker);
             end = reach(end, node, leg, deadline).await?;
             attempt.succeeded();
+            if index == 0 {
+                counted.iter().for_each(ChainAttempt::connected);
+            }
         }
+        counted.into_iter().for_each(ChainAttempt::succeeded);
         Ok(Reached { end, route })
     }
 

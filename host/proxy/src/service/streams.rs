@@ -56,7 +56,10 @@ impl Service {
         let info = conn.info.clone();
         let Some(limits) = Box::pin(self.enter(&info, network)).await else { return };
         conn.limits = limits;
-        if let Err(error) = self.handler.handle(conn, drain).await {
+        let request = self.request(&info);
+        let served = self.handler.handle(conn, drain).await;
+        request.into_iter().for_each(|request| request.over(&served));
+        if let Err(error) = served {
             failed(&info, &error);
         }
     }

@@ -37,9 +37,15 @@ const NEVER_HOP_BY_HOP: [&str; 4] = ["content-length", "host", "trailer", "trans
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Headers<'b>(Vec<Header<'b>>);
 
+impl<'b> FromIterator<Header<'b>> for Headers<'b> {
+    fn from_iter<I: IntoIterator<Item = Header<'b>>>(headers: I) -> Self {
+        Self(headers.into_iter().collect())
+    }
+}
+
 impl<'b> Headers<'b> {
     pub(super) fn from_parsed(parsed: &[httparse::Header<'b>]) -> Self {
-        Self(parsed.iter().map(|header| Header { name: header.name, value: header.value }).collect())
+        parsed.iter().map(|header| Header { name: header.name, value: header.value }).collect()
     }
 
     /// All headers in the order of the message.
@@ -87,7 +93,7 @@ mod tests {
     use super::*;
 
     fn headers<'b>(pairs: &[(&'b str, &'b str)]) -> Headers<'b> {
-        Headers(pairs.iter().map(|&(name, value)| Header { name, value: value.as_bytes() }).collect())
+        pairs.iter().map(|&(name, value)| Header { name, value: value.as_bytes() }).collect()
     }
 
     #[test]

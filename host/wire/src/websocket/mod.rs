@@ -6,10 +6,12 @@
 mod decoder;
 mod frame;
 mod handshake;
+mod overheard;
 
 pub use decoder::{Decoder, Event, MAX_CONTROL, Step};
 pub use frame::{FrameHead, Opcode, apply_mask};
 pub use handshake::{HandshakeError, accept, check_request, check_response};
+pub use overheard::{Frame, Overheard};
 
 /// Which end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! [`Exchange`]: one request passed on to its origin, and the response passed back (RFC 9110 §7.6, RFC 9112 §9).
 
 pub(super) mod heads;
+mod inflate;
 mod response;
 mod rewrite;
 mod stream;
@@ -23,6 +24,7 @@ pub(super) use self::written::Written;
 
 use self::upload::Upload;
 use super::HandlerError;
+use super::frames::Frames;
 use super::session::Session;
 use crate::net::{
     Activity, BodyError, Buffered, Direction, Flow, HeadReadError, Meters, Stream, Tap, read_head, relay_body,
@@ -35,8 +37,8 @@ const MAX_INTERIM: usize = 16;
 pub(super) enum Outcome {
     Keep,
     Close,
-    /// What follows isn't HTTP any more.
-    Upgraded,
+    /// What follows isn't HTTP any more; perhaps a websocket whose frames are to be recorded.
+    Upgraded(Option<Box<Frames>>),
 }
 
 /// A request on its way.
@@ -66,6 +68,8 @@ pub(super) struct Exchange<'e> {
     pub(super) activity: Activity,
     /// Whether the client was sent anything of the final response; then nothing else can be said.
     pub(super) answered: AtomicBool,
+    /// Whether the origin takes another request on its connection.
+    reusable: AtomicBool,
     /// Bounds the wait for the origin's response head once the request was sent.
     pub(super) read_timeout: Duration,
 }
@@ -79,8 +83,8 @@ impl<'e> Exchange<'e> {
         meters: &'e Meters,
         read_timeout: Duration,
     ) -> Self {
-        let (activity, answered) = (Activity::new(), AtomicBool::new(false));
-        Self { session, request, record, drain, meters, activity, answered, read_timeout }
+        let (activity, answered, reusable) = (Activity::new(), AtomicBool::new(false), AtomicBool::new(false));
+        Self { session, request, record, drain, meters, activity, answered, reusable, read_timeout }
     }
 
     /// Passes the request on and the response back; ends when no byte has moved for `idle`.
@@ -95,6 +99,11 @@ impl<'e> Exchange<'e> {
             () = self.activity.idle(idle) => Err(HandlerError::Idle),
         };
         outcome.inspect_err(|error| self.record.note(|record| record.err = error.to_string()))
+    }
+
+    /// Whether another request may be sent to the origin, after an exchange that left the client's connection open.
+    pub(super) fn leaves_upstream_open(&self) -> bool {
+        self.reusable.load(Relaxed)
     }
 
     /// What the client can still be told of an error.
@@ -157,6 +166,7 @@ impl<'e> Exchange<'e> {
             return Err(self.upstream_failed("chunked response to an HTTP/1.0 request"));
         }
         self.record.answered(&response);
+        self.reusable.store(response.keeps_alive(), Relaxed);
         // With a response before the request is complete nobody knows whether the rest of it will come.
         let keep = upload.is_complete()
             && head.keeps_alive()
@@ -183,7 +193,15 @@ impl<'e> Exchange<'e> {
         self.answered.store(true, Relaxed);
         self.record.answered(response);
         self.tell(client, bytes, response).await?;
-        Ok(Outcome::Upgraded)
+        Ok(Outcome::Upgraded(self.frames()))
+    }
+
+    fn frames(&self) -> Option<Box<Frames>> {
+        let (parts, head) = (self.session.parts, self.request.head);
+        let rate = parts.websocket?;
+        let is_websocket = head.headers.get("upgrade")?.eq_ignore_ascii_case(b"websocket");
+        let recorder = parts.recorder.clone().filter(|_| is_websocket)?;
+        Some(Box::new(Frames { record: self.record.copy()?, recorder, rate }))
     }
 
     /// Passes on the head of a response that isn't the last one, or has nothing behind it.

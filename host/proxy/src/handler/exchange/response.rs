@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use drawspan_wire::http1::{BodyLength, BodyScanner, ResponseHead, Version};
 
 use super::heads::{self, Edits, Persistence};
+use super::inflate::{self, Inflate};
 use super::rewrite::{Direction, Plan, Subject};
 use super::{Exchange, stream};
 use crate::handler::http::answer;
@@ -15,7 +16,10 @@ use crate::router::NodeHttp;
 /// How responses are passed on.
 pub(in crate::handler) enum Manner<'m> {
     /// By a proxy that its client knows of.
-    Proxied,
+    Proxied {
+        /// The client didn't ask for the compression that the origin was asked for.
+        inflates: bool,
+    },
     /// As they come.
     Untouched,
     /// As the settings of a node want it.
@@ -33,7 +37,7 @@ impl Manner<'_> {
     pub(super) fn keeps_alive(&self, response: &ResponseHead<'_>) -> bool {
         match self {
             // Each request has an upstream of its own.
-            Self::Proxied => true,
+            Self::Proxied { .. } => true,
             Self::Untouched => response.keeps_alive(),
             Self::Node { keep_alive, .. } => *keep_alive && response.keeps_alive(),
         }
@@ -48,7 +52,7 @@ impl Manner<'_> {
         persistence: Option<Persistence>,
     ) -> Vec<u8> {
         match (self, persistence) {
-            (Self::Proxied, _) => answer::response(response, version, persistence),
+            (Self::Proxied { .. }, _) => answer::response(response, version, persistence),
             (Self::Untouched, _) | (_, None) => bytes.to_vec(),
             (Self::Node { .. }, Some(persistence)) => heads::response(response, &self.edits(persistence)),
         }
@@ -83,6 +87,15 @@ impl Exchange<'_> {
         let (manner, version) = (&self.request.manner, self.request.head.version);
         let persistence = if keep { Persistence::Keep(version) } else { Persistence::Close };
         let head = || manner.head(bytes, response, version, Some(persistence));
+        if let Manner::Proxied { inflates: true } = manner
+            && !matches!(length, BodyLength::None | BodyLength::Sized(0))
+            && let Some(plain) = inflate::head(response)
+        {
+            self.record.answered(&plain);
+            self.begin(client, &answer::response(&plain, version, Some(persistence)), down).await?;
+            let inflating = Inflate { client, down, tap: self.response_tap() };
+            return inflating.relay(upstream, from_upstream, BodyScanner::new(length)).await;
+        }
         let mut body = BodyScanner::new(length);
         let mut early = BytesMut::new();
         if let Manner::Node { http: Some(http), uri, .. } = manner

@@ -37,6 +37,11 @@ impl<'w> Written<'w> {
         Self { record: Mutex::new(record), session, before: session.traffic.totals(), bodies }
     }
 
+    /// As it is now, if anybody wants it.
+    pub(super) fn copy(&self) -> Option<Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(in crate::handler) fn note(&self, add: impl FnOnce(&mut Record)) {
         if let Some(record) = self.record.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             add(record);

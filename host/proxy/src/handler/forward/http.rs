@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Asked, Forward, HandlerError, Session, Sniffing, anonymous};
 use crate::handler::exchange::heads::{self, Edits};
 use crate::handler::exchange::{self, Exchange, Manner, Outcome, Request, Written, rewrite_request, wants_upgrade};
+use crate::handler::frames::Frames;
 use crate::handler::http::answer;
 use crate::handler::sniff::{NextHead, give_back, next_head};
 use crate::net::{Buffered, Meters, linger};
@@ -42,7 +43,8 @@ struct Refusal {
 enum Next {
     Again(Kept),
     Close,
-    Tunnel(Kept),
+    /// Perhaps a websocket whose frames are recorded.
+    Tunnel(Kept, Option<Box<Frames>>),
 }
 
 impl Forward {
@@ -82,7 +84,10 @@ impl Forward {
                     linger(client.stream).await;
                     return Ok(());
                 }
-                Ok(Next::Tunnel(Kept { upstream, asked, .. })) => {
+                Ok(Next::Tunnel(Kept { mut upstream, asked, .. }, frames)) => {
+                    if let Some(frames) = frames {
+                        (client, upstream) = frames.overhear(client, upstream);
+                    }
                     session.pipe(client, upstream, asked, &meters, self.settings.idle_timeout).await;
                     return Ok(());
                 }
@@ -170,7 +175,7 @@ impl Forward {
         match outcome {
             Ok(Outcome::Keep) => Ok(Next::Again(kept)),
             Ok(Outcome::Close) => Ok(Next::Close),
-            Ok(Outcome::Upgraded) => Ok(Next::Tunnel(kept)),
+            Ok(Outcome::Upgraded(frames)) => Ok(Next::Tunnel(kept, frames)),
             Err(error) => {
                 // The target must not be left with half a request while the client is told.
                 drop(kept.upstream);

@@ -68,11 +68,23 @@ pub(super) fn established(settings: &Settings) -> Vec<u8> {
     head
 }
 
+/// What is to become of the connection to an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    Close,
+    /// Another request may follow; only for HTTP/1.1, which needn't be told.
+    Keep,
+    /// Another protocol.
+    Upgrade,
+}
+
 /// The request as it goes to the origin.
 ///
 /// GOST: speaks 1.1 to every origin and rewrites its responses for clients of 1.0. Here a client of 1.0 gets an origin of
 /// 1.0, so that the response's framing suits both.
-pub(super) fn request(head: &RequestHead<'_>, authority: &str, path: &str, upgrade: bool) -> Vec<u8> {
+///
+/// With `inflates` the origin may compress its response, for which its client didn't ask.
+pub(super) fn request(head: &RequestHead<'_>, authority: &str, path: &str, after: After, inflates: bool) -> Vec<u8> {
     let mut out = format!("{} {path} {}\r\nHost: {authority}\r\n", head.method, head.version.as_str()).into_bytes();
     if head.headers.get("user-agent").is_none() {
         push(&mut out, "User-Agent", USER_AGENT.as_bytes());
@@ -82,10 +94,13 @@ pub(super) fn request(head: &RequestHead<'_>, authority: &str, path: &str, upgra
             push_header(&mut out, header);
         }
     }
-    if upgrade {
-        push_upgrade(&mut out, head.headers.get("upgrade"));
-    } else {
-        push(&mut out, "Connection", b"close");
+    if inflates {
+        push(&mut out, "Accept-Encoding", b"gzip");
+    }
+    match after {
+        After::Close => push(&mut out, "Connection", b"close"),
+        After::Keep => {}
+        After::Upgrade => push_upgrade(&mut out, head.headers.get("upgrade")),
     }
     out.extend(b"\r\n");
     out
@@ -153,10 +168,13 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            text(request(&head, "a", "/", false)),
+            text(request(&head, "a", "/", After::Close, false)),
             "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: Go-http-client/1.1\r\nAccept: */*\r\nConnection: close\r\n\r\n"
         );
-        assert!(text(request(&head, "a", "/", true)).ends_with("Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"));
+        assert!(
+            text(request(&head, "a", "/", After::Upgrade, false))
+                .ends_with("Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        );
     }
 
     #[test]

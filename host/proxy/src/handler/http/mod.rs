@@ -13,6 +13,7 @@ mod settings;
 mod tests;
 mod udp;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -23,17 +24,21 @@ use tokio_util::sync::CancellationToken;
 pub use self::settings::{ProbeResist, ProbeResistError, Settings, WebPage};
 
 use self::auth::Grant;
-use self::forward::Forward;
+use self::forward::{Forward, Kept};
+use super::frames::Frames;
 use super::record::HttpRecord;
 use super::session::{Asked, Session};
 use super::{HandlerError, HandlerParts, exchange, sniff};
 use crate::Conn;
 use crate::net::{Buffered, Direction, HeadReadError, fill, linger, read_head};
+use crate::tls::TlsClient;
 
 /// Speaks the HTTP proxy protocol with clients.
 pub struct Http {
     parts: HandlerParts,
     settings: Settings,
+    /// For a decoy by https.
+    decoy_tls: OnceLock<TlsClient>,
 }
 
 /// What comes after a request.
@@ -56,6 +61,8 @@ struct Tunnel {
     replay: Bytes,
     /// What it carries may be looked into.
     sniffed: bool,
+    /// It is a websocket whose frames are recorded.
+    frames: Option<Box<Frames>>,
 }
 
 /// How the last request on a connection left it.
@@ -72,7 +79,7 @@ impl Http {
     /// A handler that asks `parts`.
     #[must_use]
     pub fn new(parts: HandlerParts, settings: Settings) -> Self {
-        Self { parts, settings }
+        Self { parts, settings, decoy_tls: OnceLock::new() }
     }
 
     /// As [`Handler::handle`](super::Handler::handle).
@@ -100,12 +107,12 @@ impl Http {
         client: &mut Buffered,
         drain: &CancellationToken,
     ) -> Result<Served, HandlerError> {
-        let mut grant = None;
+        let (mut grant, mut kept) = (None, None);
         let mut wait = self.settings.read_timeout;
         while let Some(head) = self.next_head(client, wait, drain).await? {
             session.traffic.count(Direction::Up, head.len());
             // Boxed: what a request needs must not be carried along by the tunnel that it may become.
-            match Box::pin(self.request(session, client, &head, &mut grant, drain)).await? {
+            match Box::pin(self.request(session, client, &head, &mut grant, &mut kept, drain)).await? {
                 Next::Again => wait = self.settings.idle_timeout.unwrap_or(self.settings.read_timeout),
                 Next::Close => return Ok(Served::Answered),
                 Next::Tunnel(tunnel) => return Ok(Served::Tunnel(tunnel)),
@@ -149,6 +156,7 @@ impl Http {
         client: &mut Buffered,
         bytes: &Bytes,
         grant: &mut Option<Grant>,
+        kept: &mut Option<Box<Kept>>,
         drain: &CancellationToken,
     ) -> Result<Next, HandlerError> {
         let head = match RequestHead::parse(bytes) {
@@ -188,7 +196,7 @@ impl Http {
             }
             RequestTarget::Forward { authority, path, .. } => {
                 let forward = Forward { head: &head, authority, path: &path, length, asked };
-                self.forward(session, client, forward, drain).await
+                self.forward(session, client, forward, kept, drain).await
             }
         }
     }
@@ -198,7 +206,13 @@ impl Http {
             Ok(upstream) => {
                 session.note(|record| record.http.iter_mut().for_each(|http| http.status_code = 200));
                 self.answer(session, client, &answer::established(&self.settings)).await?;
-                Ok(Next::Tunnel(Tunnel { upstream: upstream.conn, asked, replay: Bytes::new(), sniffed: true }))
+                Ok(Next::Tunnel(Tunnel {
+                    upstream: upstream.conn,
+                    asked,
+                    replay: Bytes::new(),
+                    sniffed: true,
+                    frames: None,
+                }))
             }
             Err(error) => {
                 session.note(|record| record.http.iter_mut().for_each(|http| http.status_code = 503));
@@ -216,10 +230,13 @@ impl Http {
         tunnel: Tunnel,
         drain: &CancellationToken,
     ) -> Result<(), HandlerError> {
-        let Tunnel { upstream, asked, replay, sniffed } = tunnel;
+        let Tunnel { mut upstream, asked, replay, sniffed, frames } = tunnel;
         let idle = self.settings.idle_timeout;
         if let Some(sniffing) = self.parts.sniffing.filter(|_| sniffed) {
             return Box::pin(sniff::tunnel(session, client, upstream, asked, idle, sniffing, drain)).await;
+        }
+        if let Some(frames) = frames {
+            (client, upstream) = frames.overhear(client, upstream);
         }
         if !replay.is_empty() {
             let mut all = BytesMut::from(replay);

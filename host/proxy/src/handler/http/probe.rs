@@ -13,11 +13,12 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
-use super::answer;
+use super::answer::{self, After};
 use super::{Asked, HandlerError, Http, Next, ProbeResist, Session, Tunnel, WebPage};
 use crate::Router;
 use crate::handler::exchange::Persistence;
 use crate::net::{Activity, BodyError, Buffer, Buffered, Flow, HeadReadError, Meters, read_head, relay_body};
+use crate::tls::{ClientSettings, TlsClient};
 
 /// For a page or a file to reach the client, all in all.
 const DECOY_TIME: Duration = Duration::from_secs(15);
@@ -78,7 +79,8 @@ impl Http {
                 Ok(upstream) => {
                     let asked = Asked { target: address.clone(), user: None, client_id: ClientId::from(String::new()) };
                     // The bytes as they came: the server judges them as if it had been asked itself.
-                    return Ok(Next::Tunnel(Tunnel { upstream, asked, replay: bytes.clone(), sniffed: false }));
+                    let replay = bytes.clone();
+                    return Ok(Next::Tunnel(Tunnel { upstream, asked, replay, sniffed: false, frames: None }));
                 }
                 Err(error) => Err(error),
             },
@@ -98,10 +100,14 @@ impl Http {
 
     /// GOST: follows redirects; here the client gets to see them.
     async fn show_page(&self, session: &Session<'_>, client: &Buffered, page: &WebPage) -> Result<(), Undone> {
-        let Buffered { stream, mut received } = dial(&page.address).await?;
+        let plain = dial(&page.address).await?;
+        let Buffered { stream, mut received } = match page.tls {
+            true => Buffered::new(self.decoy_tls(page)?.connect(plain).await?),
+            false => plain,
+        };
         let head =
             RequestHead { method: "GET", target: &page.path, version: Version::Http11, headers: Default::default() };
-        stream.write_all(&answer::request(&head, &page.authority, &page.path, false)).await?;
+        stream.write_all(&answer::request(&head, &page.authority, &page.path, After::Close, false)).await?;
         let response = read_head(&stream, &mut received, HeadScanner::response()).await?;
         let bytes = response.ok_or_else(|| Undone::Unanswered("no response".to_owned()))?;
         let broken = |reason: &dyn ToString| Undone::Unanswered(reason.to_string());
@@ -117,6 +123,16 @@ impl Http {
         let relayed: Result<(), BodyError> =
             relay_body(&stream, &mut received, &client.stream, BodyScanner::new(length), down, None).await;
         relayed.map_err(|_| Undone::CutShort)
+    }
+
+    fn decoy_tls(&self, page: &WebPage) -> Result<&TlsClient, Undone> {
+        if let Some(tls) = self.decoy_tls.get() {
+            return Ok(tls);
+        }
+        let settings =
+            ClientSettings { secure: true, server_name: Some(page.address.host.clone()), ..ClientSettings::default() };
+        let tls = TlsClient::new(&settings).map_err(|error| Undone::Unanswered(error.to_string()))?;
+        Ok(self.decoy_tls.get_or_init(|| tls))
     }
 
     async fn show_file(&self, session: &Session<'_>, client: &Buffered, path: &Path) -> Result<(), Undone> {

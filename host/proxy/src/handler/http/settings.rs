@@ -21,6 +21,10 @@ pub struct Settings {
     pub agent: String,
     /// `udp`: clients may relay UDP, in frames behind a CONNECT.
     pub udp: bool,
+    /// `keepalive`: a connection to an origin is kept for the client's next request to it.
+    pub keepalive: bool,
+    /// `compression`: origins may compress what a client gets plain.
+    pub compression: bool,
     /// `readTimeout`: within it the client's request head has to arrive, the origin's response head once the request
     /// was sent, and the client has to take an answer of the proxy's own. GOST: waits for a client's head for ever.
     pub read_timeout: Duration,
@@ -38,6 +42,8 @@ impl Default for Settings {
             realm: "gost".to_owned(),
             agent: "gost/3.0".to_owned(),
             udp: false,
+            keepalive: false,
+            compression: false,
             read_timeout: Duration::from_secs(15),
             idle_timeout: None,
         }
@@ -57,9 +63,11 @@ pub enum ProbeResist {
     File(PathBuf),
 }
 
-/// A page on a plain HTTP server.
+/// A page on a web server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebPage {
+    /// By https; the certificate is verified by the system's roots.
+    pub tls: bool,
     /// Where it is.
     pub address: HostPort,
     /// The `Host` header's value.
@@ -78,7 +86,7 @@ pub enum ProbeResistError {
     /// Not a status that ends an exchange.
     #[error("invalid status code {0:?}, want 200 to 999")]
     Code(String),
-    /// Not an `http:` URL.
+    /// Not an `http:` or `https:` URL.
     #[error("invalid URL {url:?}: {error}")]
     Web {
         /// As configured.
@@ -129,16 +137,24 @@ impl FromStr for WebPage {
 
     /// Reads a URL; without a scheme it is `http:`.
     fn from_str(url: &str) -> Result<Self, Self::Err> {
-        let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        let https = url.strip_prefix("https://");
+        let url = match https {
+            Some(rest) => format!("http://{rest}"),
+            None if url.contains("://") => url.to_owned(),
+            None => format!("http://{url}"),
+        };
         // What may not stand in a request line must not get into one.
         if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(TargetError::NoTarget);
         }
         let head = RequestHead { method: "GET", target: &url, version: Version::Http11, headers: Headers::default() };
         match RequestTarget::of(&head)? {
-            RequestTarget::Forward { address, authority, path } => {
-                Ok(Self { address, authority: authority.to_owned(), path: path.into_owned() })
-            }
+            RequestTarget::Forward { address, authority, path } => Ok(Self {
+                tls: https.is_some(),
+                address: if https.is_some() { HostPort::parse(authority, 443)? } else { address },
+                authority: authority.to_owned(),
+                path: path.into_owned(),
+            }),
             RequestTarget::Tunnel(_) => Err(TargetError::NoTarget),
         }
     }
@@ -153,6 +169,7 @@ mod tests {
         let address = |host: &str, port| HostPort { host: host.to_owned(), port };
         let page = |host, port, authority: &str, path: &str| {
             ProbeResist::Web(WebPage {
+                tls: port == 443,
                 address: address(host, port),
                 authority: authority.to_owned(),
                 path: path.to_owned(),
@@ -162,13 +179,14 @@ mod tests {
             ("code:404", ProbeResist::Code(404)),
             ("web:http://a:81/x?y", page("a", 81, "a:81", "/x?y")),
             ("web:example.com", page("example.com", 80, "example.com", "/")),
+            ("web:https://example.com/z", page("example.com", 443, "example.com", "/z")),
             ("web:example.com:8080/z", page("example.com", 8080, "example.com:8080", "/z")),
             ("host:[::1]:22", ProbeResist::Host(address("::1", 22))),
             ("file:/srv/a:b.html", ProbeResist::File("/srv/a:b.html".into())),
         ] {
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
-        for text in ["", "404", "code:", "code:100", "code:1000", "web:https://a/", "web:a b", "host::1", "page:x"] {
+        for text in ["", "404", "code:", "code:100", "code:1000", "web:ftp://a/", "web:a b", "host::1", "page:x"] {
             assert!(text.parse::<ProbeResist>().is_err(), "{text}");
         }
     }

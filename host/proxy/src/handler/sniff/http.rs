@@ -127,7 +127,12 @@ pub(super) async fn tunnel(
                 linger(client.stream).await;
                 return Ok(());
             }
-            Outcome::Upgraded => break,
+            Outcome::Upgraded(frames) => {
+                if let Some(frames) = frames {
+                    (client, upstream) = frames.overhear(client, upstream);
+                }
+                break;
+            }
         }
     }
     session.pipe(client, upstream, asked, &meters, idle).await;

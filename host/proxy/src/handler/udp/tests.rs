@@ -84,6 +84,7 @@ fn service(handler: Handler) -> Service {
         shaper: None,
         client_recorder: None,
         counters: Some(Arc::default()),
+        metrics: None,
         layer: Layer::Plain,
         mux: None,
         handshake_timeout: Duration::from_secs(15),

@@ -33,6 +33,7 @@ impl Server {
             shaper: None,
             client_recorder: None,
             counters: None,
+            metrics: None,
             layer: crate::Layer::Plain,
             mux: carrier,
             handshake_timeout: GREETING_TIME,

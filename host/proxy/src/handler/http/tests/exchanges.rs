@@ -1,5 +1,7 @@
 //! Requests passed on, responses passed back.
 
+use drawspan_wire::http1::BodyLength;
+
 use super::*;
 
 /// More than all buffers on the way together.
@@ -48,6 +50,72 @@ async fn requests_follow_one_another_on_a_connection() {
     let request = format!("GET http://{}/ HTTP/1.1\r\n{}\r\n", origin.address(), authorization("gost:stale"));
     client.write_all(request.as_bytes()).await.unwrap();
     assert!(read_all(&mut client).await.starts_with("HTTP/1.1 407 "));
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_the_next_request_to_its_origin() {
+    const KEPT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    const CLOSED: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let (one, other) = (Origin::start().await, Origin::start().await);
+    let proxy = Proxy::start(Settings { keepalive: true, ..Settings::default() }, None).await;
+    let mut client = proxy.connect().await;
+    let mut number = 0;
+    // Sends a request to `origin`, which answers on `stream`, or on a new connection.
+    let mut ask = async |origin: &Origin, stream: Option<TcpStream>, response: &str| {
+        number += 1;
+        let request = format!("GET http://{}/{number} HTTP/1.1\r\n\r\n", origin.address());
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut stream = match stream {
+            Some(stream) => stream,
+            None => origin.accept().await,
+        };
+        let head = read_head(&mut stream).await;
+        assert!(head.starts_with(&format!("GET /{number} ")) && !head.contains("Connection"), "{head}");
+        stream.write_all(response.as_bytes()).await.unwrap();
+        assert_eq!(read_head(&mut client).await, KEPT);
+        stream
+    };
+    let first = ask(&one, None, KEPT).await;
+    let mut first = ask(&one, Some(first), KEPT).await;
+    let second = ask(&other, None, KEPT).await;
+    assert_eq!(read_all(&mut first).await, "", "it isn't kept for long");
+    let _second = ask(&other, Some(second), CLOSED).await;
+    let third = ask(&other, None, KEPT).await;
+    // The next request finds out, before or after it was sent.
+    drop(third);
+    ask(&other, None, KEPT).await;
+}
+
+#[tokio::test]
+async fn a_client_gets_plain_what_its_origin_compressed() {
+    let plain = pattern(LARGE);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, &plain).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let sized = (format!("Content-Length: {}", gzip.len()), gzip.clone());
+    let chunks = ("Transfer-Encoding: chunked".to_owned(), chunked(&gzip, ""));
+    let proxy = Proxy::start(Settings { compression: true, ..Settings::default() }, None).await;
+    for (framing, body) in [sized, chunks] {
+        let origin = Origin::start().await;
+        let head = format!("HTTP/1.1 200 OK\r\nX: y\r\nContent-Encoding: gzip\r\n{framing}\r\n\r\n");
+        let serve = origin.answer([head.as_bytes(), &body].concat());
+        let get = proxy.ask(format!("GET http://{}/ HTTP/1.1\r\nConnection: close\r\n\r\n", origin.address()));
+        let (asked, answer) = tokio::join!(serve, get);
+        assert!(asked.contains("\r\nAccept-Encoding: gzip\r\n"), "{asked}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!(head, "HTTP/1.1 200 OK\r\nX: y\r\nTransfer-Encoding: chunked\r\nConnection: close");
+        let mut content = Vec::new();
+        let mut scanner = drawspan_wire::http1::BodyScanner::new(BodyLength::Chunked);
+        scanner.decode(body.as_bytes(), |part| content.extend_from_slice(part)).unwrap();
+        assert!(scanner.is_complete() && content == plain);
+    }
+    // Who says what may come gets that.
+    let origin = Origin::start().await;
+    let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n";
+    let serve = origin.answer(format!("{head}\r\nx"));
+    let request = "Accept-Encoding: gzip\r\nConnection: close\r\n\r\n";
+    let get = proxy.ask(format!("GET http://{}/ HTTP/1.1\r\n{request}", origin.address()));
+    assert_eq!(tokio::join!(serve, get).1, format!("{head}Connection: close\r\n\r\nx"));
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use super::{Entrypoint, source};
 use crate::handler::HandlerError;
 use crate::handler::exchange::heads::{self, Edits};
 use crate::handler::exchange::{self, Exchange, Manner, Outcome, Request, Written, wants_upgrade};
+use crate::handler::frames::Frames;
 use crate::handler::handshake::Grant;
 use crate::handler::http::answer;
 use crate::handler::record::HttpRecord;
@@ -45,7 +46,8 @@ struct Kept {
 enum Next {
     Again(Option<Kept>),
     Close,
-    Tunnel(Kept),
+    /// Perhaps a websocket whose frames are recorded.
+    Tunnel(Kept, Option<Box<Frames>>),
 }
 
 impl Entrypoint {
@@ -75,7 +77,10 @@ impl Entrypoint {
                     linger(client.stream).await;
                     return Ok(());
                 }
-                Ok(Next::Tunnel(Kept { host, tunnel, upstream, meters, connector: _connector })) => {
+                Ok(Next::Tunnel(Kept { host, tunnel, mut upstream, meters, connector: _connector }, frames)) => {
+                    if let Some(frames) = frames {
+                        (client, upstream) = frames.overhear(client, upstream);
+                    }
                     session.pipe(client, upstream, asked(&host, tunnel), &meters, idle).await;
                     return Ok(());
                 }
@@ -123,7 +128,7 @@ impl Entrypoint {
         let upgrade = wants_upgrade(head, length);
         let manner = match self.settings.keepalive {
             true => Manner::Node { http: None, keep_alive: true, uri: head.target },
-            false => Manner::Proxied,
+            false => Manner::Proxied { inflates: false },
         };
         let request = Request {
             head,
@@ -141,7 +146,7 @@ impl Entrypoint {
         match outcome {
             Ok(Outcome::Keep) => Ok(Next::Again(self.settings.keepalive.then_some(kept))),
             Ok(Outcome::Close) => Ok(Next::Close),
-            Ok(Outcome::Upgraded) => Ok(Next::Tunnel(kept)),
+            Ok(Outcome::Upgraded(frames)) => Ok(Next::Tunnel(kept, frames)),
             Err(error) => {
                 // The other end must not be left with half a request while the visitor is told.
                 drop(kept);
