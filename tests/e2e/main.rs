@@ -24,6 +24,7 @@ mod rewriter;
 mod routing;
 mod sniffing;
 mod socks;
+mod tunnels;
 mod udp;
 mod users;
 mod web;

@@ -139,6 +139,7 @@ type cutter struct {
 	listener net.Listener
 	mutex    sync.Mutex
 	conns    []net.Conn
+	held     sync.RWMutex
 }
 
 func newCutter(t *testing.T, addr string) *cutter {
@@ -162,11 +163,38 @@ func newCutter(t *testing.T, addr string) *cutter {
 			c.mutex.Lock()
 			c.conns = append(c.conns, near, far)
 			c.mutex.Unlock()
-			go func() { io.Copy(near, far); near.Close() }()
-			go func() { io.Copy(far, near); far.Close() }()
+			go c.pass(near, far)
+			go c.pass(far, near)
 		}
 	}()
 	return c
+}
+
+// pass copies what comes, while nobody holds it.
+func (c *cutter) pass(to, from net.Conn) {
+	defer to.Close()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		c.held.RLock()
+		_, err = to.Write(buffer[:n])
+		c.held.RUnlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// hold keeps all connections open and lets nothing pass any more, until it is called again.
+func (c *cutter) hold(hold bool) {
+	if hold {
+		c.held.Lock()
+	} else {
+		c.held.Unlock()
+	}
 }
 
 func (c *cutter) addr() string { return c.listener.Addr().String() }
@@ -246,7 +274,7 @@ func TestTunnels(t *testing.T) {
 		server, client, visitor := bothGateways[who[0]], bothGateways[who[1]], bothGateways[who[2]]
 		t.Run(fmt.Sprintf("%s serves %s for %s", server.name, client.name, visitor.name), func(t *testing.T) {
 			drawspanBinary(t)
-			servers := serveTunnels(t, server.binary(t), "")
+			servers := serveTunnels(t, server.binary(t), ", mux.keepaliveInterval: 300ms, mux.keepaliveTimeout: 1s")
 			way := newCutter(t, servers[0])
 			var config strings.Builder
 			config.WriteString("services:\n")
@@ -259,7 +287,7 @@ func TestTunnels(t *testing.T) {
 			serve("udp", "rudp", mirror)
 			config.WriteString("chains:\n")
 			chain := func(name, addr, id string) {
-				fmt.Fprintf(&config, "- {name: %s, hops: [{name: h, nodes: [{name: n, addr: '%s', connector: {type: tunnel, metadata: {tunnel.id: %s}}, dialer: {type: tcp}}]}]}\n", name, addr, id)
+				fmt.Fprintf(&config, "- {name: %s, hops: [{name: h, nodes: [{name: n, addr: '%s', connector: {type: tunnel, metadata: {tunnel.id: %s, mux.keepaliveInterval: 300ms, mux.keepaliveTimeout: 1s}}, dialer: {type: tcp}}]}]}\n", name, addr, id)
 			}
 			chain("stream", way.addr(), tunnel)
 			chain("http", way.addr(), tunnelHTTP)
@@ -338,6 +366,15 @@ func TestTunnels(t *testing.T) {
 					t.Fatalf("%d %q", status, body)
 				}
 			})
+			t.Run("silence", func(t *testing.T) {
+				conn := come()
+				defer conn.Close()
+				// Both sides give up after a second without a sign of life.
+				time.Sleep(3 * time.Second)
+				if err := sent(conn, data[:1<<10]); err != nil {
+					t.Fatal(err)
+				}
+			})
 			t.Run("a lost connection", func(t *testing.T) {
 				conn := come()
 				way.cut()
@@ -349,6 +386,15 @@ func TestTunnels(t *testing.T) {
 				defer conn.Close()
 				if err := sent(conn, data[:1<<20]); err != nil {
 					t.Fatal(err)
+				}
+			})
+			t.Run("a half-dead client", func(t *testing.T) {
+				conn := come()
+				defer conn.Close()
+				way.hold(true)
+				defer way.hold(false)
+				if n, err := conn.Read(make([]byte, 1)); err == nil {
+					t.Errorf("%d bytes from nobody", n)
 				}
 			})
 		})

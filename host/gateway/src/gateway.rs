@@ -72,8 +72,8 @@ impl Gateway {
                         let made = Made { service, reporter, client_reporter, remote, entrypoints, dns };
                         Ready { made, addr, listener: drawspan_config::Listener::tcp() }
                     });
-                    services.extend(beside);
                     services.push(Ready { made, addr: service.addr.value.clone(), listener: service.listener.clone() });
+                    services.extend(beside);
                 }
                 Err(error) => errors.push(error),
             }

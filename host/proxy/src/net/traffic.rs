@@ -281,6 +281,20 @@ mod tests {
         assert_eq!(traffic.totals(), (5, 0));
     }
 
+    #[tokio::test]
+    async fn from_the_far_end_bytes_go_the_other_way() {
+        let counters = Arc::new(Counters::default());
+        let client = Some(Counted::new(Arc::clone(&counters)));
+        let far = Far { client, limits: Some(Arc::new(Limits::new(None, Some(0)))) };
+        let (traffic, meters, activity) = (Traffic::default(), Meters { far, ..Meters::default() }, Activity::new());
+        let (up, down) = Flow::both(&traffic, &meters, &activity);
+        up.count(3);
+        down.count(5);
+        assert_eq!((counters.input.load(Relaxed), counters.output.load(Relaxed)), (5, 3));
+        assert_eq!(traffic.totals(), (3, 5));
+        assert!(up.buckets().any(Bucket::is_shut) && !down.buckets().any(Bucket::is_shut));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_half_close_starts_a_limit_where_there_is_none() {
         let activity = Activity::new();
