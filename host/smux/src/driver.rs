@@ -14,7 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::config::Keepalive;
-use crate::state::{Ended, Frame, Shared, WaitsFor};
+use crate::Ended;
+use crate::shared::Shared;
+use crate::state::{Frame, WaitsFor};
 
 /// Bytes read at once.
 const READ: usize = 64 * 1024;

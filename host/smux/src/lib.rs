@@ -8,7 +8,9 @@
 
 mod config;
 mod driver;
+mod ended;
 mod session;
+mod shared;
 mod state;
 mod stream;
 #[cfg(test)]
@@ -16,6 +18,6 @@ mod tests;
 
 pub use config::{Config, ConfigError, Keepalive};
 pub use drawspan_wire::smux::{SmuxError, Version};
+pub use ended::Ended;
 pub use session::Session;
-pub use state::Ended;
 pub use stream::Stream;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::driver::Driver;
-use crate::state::{Ended, Shared};
-use crate::{Config, ConfigError, Stream};
+use crate::shared::Shared;
+use crate::{Config, ConfigError, Ended, Stream};
 
 /// A connection that carries streams. Both ends may open some.
 ///

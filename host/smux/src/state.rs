@@ -2,15 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use drawspan_wire::smux::{self, Event, INITIAL_WINDOW, SmuxError};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
+use drawspan_wire::smux::{self, Event, INITIAL_WINDOW};
 
-use crate::Config;
+use crate::{Config, Ended};
 
 /// Bytes of a stream that wait to be sent: two frames, so that the next is there when one is gone.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -20,55 +17,6 @@ pub(crate) const MAX_STREAMS: usize = 16 * 1024;
 
 /// Of those, how many wait to be told so. A peer that goes on opening and doesn't read has a session no more.
 const MAX_REFUSALS: usize = 1024;
-
-/// Why a session is over.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Ended {
-    /// It was dropped here.
-    #[error("the mux session was closed")]
-    Dropped,
-    /// The peer closed the connection.
-    #[error("the peer closed the mux session")]
-    Closed,
-    /// The connection failed.
-    #[error("the mux session failed: {1}")]
-    Io(io::ErrorKind, String),
-    /// Nothing came for so long that the peer counts as dead.
-    #[error("the peer of the mux session is dead: nothing came in time")]
-    Dead,
-    /// The peer speaks something else.
-    #[error("the mux session failed: {0}")]
-    Protocol(#[from] SmuxError),
-    /// The peer broke a rule.
-    #[error("the peer of the mux session {0}")]
-    Broken(&'static str),
-    /// All numbers that streams can have were used.
-    #[error("the mux session has had all streams that it can have")]
-    Exhausted,
-}
-
-impl From<Ended> for io::Error {
-    fn from(ended: Ended) -> Self {
-        let kind = match &ended {
-            Ended::Dropped | Ended::Exhausted => io::ErrorKind::NotConnected,
-            Ended::Closed => io::ErrorKind::UnexpectedEof,
-            Ended::Io(kind, _) => *kind,
-            Ended::Dead => io::ErrorKind::TimedOut,
-            Ended::Protocol(_) | Ended::Broken(_) => io::ErrorKind::InvalidData,
-        };
-        Self::new(kind, ended)
-    }
-}
-
-/// What is shared.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) config: Config,
-    pub(crate) state: Mutex<State>,
-    /// A stream waits to be accepted, or the session has ended.
-    pub(crate) changed: Notify,
-}
 
 /// Streams, and what is to be sent.
 #[derive(Debug)]
@@ -423,6 +371,12 @@ impl State {
         self.control.is_empty() && self.updates.is_empty() && self.frames.is_empty()
     }
 
+    /// The session's task, if it waits for what there is now.
+    pub(crate) fn unpark(&mut self) -> Option<Waker> {
+        let WaitsFor { output, room } = self.waits_for;
+        if output && !self.is_drained() || room && self.has_room() { self.driver.take() } else { None }
+    }
+
     /// The session's task waits.
     pub(crate) fn park(&mut self, driver: &Waker, waits_for: WaitsFor) {
         set(&mut self.driver, driver);
@@ -451,33 +405,5 @@ fn set(slot: &mut Option<Waker>, waker: &Waker) {
     match slot {
         Some(old) => old.clone_from(waker),
         None => *slot = Some(waker.clone()),
-    }
-}
-
-impl Shared {
-    pub(crate) fn new(config: Config, is_client: bool) -> Arc<Self> {
-        Arc::new(Self { config, state: Mutex::new(State::new(config, is_client)), changed: Notify::new() })
-    }
-
-    /// Ends the session.
-    pub(crate) fn finish(&self, ended: Ended) {
-        let mut woken = Vec::new();
-        self.state.lock().finish(ended, &mut woken);
-        self.changed.notify_waiters();
-        woken.into_iter().for_each(Waker::wake);
-    }
-
-    /// Changes the state, and wakes the session's task if it is to do something about it.
-    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.state.lock();
-        let outcome = change(&mut state);
-        let WaitsFor { output, room } = state.waits_for;
-        let goes_on = output && !state.is_drained() || room && state.has_room();
-        let waker = if goes_on { state.driver.take() } else { None };
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        outcome
     }
 }

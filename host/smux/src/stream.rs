@@ -9,7 +9,8 @@ use bytes::BytesMut;
 use drawspan_wire::smux;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::state::{Room, Shared};
+use crate::shared::Shared;
+use crate::state::Room;
 
 /// One of the connections within a session.
 ///

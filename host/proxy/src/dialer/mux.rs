@@ -1,17 +1,13 @@
 //! [`Mux`]: many connections in one (GOST reference, dataplane 5 and 10).
 
 use std::collections::HashMap;
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
 use drawspan_modules::Addr;
 use drawspan_smux::{Config, Session};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Layered;
-use crate::net::{Buffered, Stream};
+use crate::net::{Buffered, Carried, Stream};
 use crate::router::NodeAddr;
 
 /// A transport whose connections carry many: one for each address, which lives as long as it can, and as long as it or the
@@ -24,11 +20,11 @@ pub struct Mux {
 }
 
 /// Where a carrier is, or will be: locked while one is made, so that others wait for it.
-type Slot = Arc<tokio::sync::Mutex<Option<Arc<Carrier>>>>;
+type Slot = Arc<tokio::sync::Mutex<Option<Carrier>>>;
 
 /// A connection that carries many.
 struct Carrier {
-    session: Session,
+    session: Arc<Session>,
     local: Addr,
     peer: Addr,
 }
@@ -74,8 +70,8 @@ impl Mux {
         let conn = dial.await?;
         let (local, peer) = (conn.stream.local_addr(), conn.stream.peer_addr());
         let session = Session::client(conn.into_stream(), self.config).map_err(|error| broken(&error))?;
-        let carrier = carrier.insert(Arc::new(Carrier { session, local, peer }));
-        Carrier::open(carrier).ok_or_else(|| broken(&"the mux session ended at once"))
+        let carrier = carrier.insert(Carrier { session: Arc::new(session), local, peer });
+        carrier.open().ok_or_else(|| broken(&"the mux session ended at once"))
     }
 }
 
@@ -84,34 +80,8 @@ fn is_alive(slot: &Slot) -> bool {
 }
 
 impl Carrier {
-    fn open(self: &Arc<Self>) -> Option<Buffered> {
-        let carried = Carried { stream: self.session.open().ok()?, _carrier: Arc::clone(self) };
+    fn open(&self) -> Option<Buffered> {
+        let carried = Carried::new(self.session.open().ok()?, &self.session);
         Some(Buffered::new(Stream::layered(carried, self.local.clone(), self.peer.clone())))
-    }
-}
-
-/// A connection within a carrier, which lasts at least as long.
-struct Carried {
-    stream: drawspan_smux::Stream,
-    _carrier: Arc<Carrier>,
-}
-
-impl AsyncRead for Carried {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Carried {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

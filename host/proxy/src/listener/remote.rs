@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{AcceptError, Accepted, TcpListener, Transport, UdpListener, UdpSettings};
-use crate::net::{Buffered, Datagrams, Stream, eof};
+use crate::net::{Buffered, Carried, Datagrams, Stream, eof};
 use crate::{Router, Wanted};
 
 /// For a connection's first message, which says where it comes from. GOST: for ever, and others wait for it.
@@ -49,7 +49,7 @@ pub enum Bound {
 
 /// Connections that a node accepts.
 pub struct Streams {
-    session: Session,
+    session: Arc<Session>,
     /// Where the node accepts them.
     local: Addr,
     greeting: Greeting,
@@ -125,7 +125,7 @@ impl Streams {
         greeting: Greeting,
         udp: Option<UdpSettings>,
     ) -> Result<Self, drawspan_smux::ConfigError> {
-        let session = Session::server(conn.into_stream(), config)?;
+        let session = Arc::new(Session::server(conn.into_stream(), config)?);
         let clients = mpsc::channel(udp.map_or(1, |settings| settings.backlog));
         Ok(Self { session, local, greeting, udp, clients, arriving: JoinSet::new() })
     }
@@ -141,7 +141,8 @@ impl Streams {
                 Some(client) = self.clients.1.recv() => return Ok(client),
                 stream = self.session.accept() => match stream {
                     Some(stream) => {
-                        let arriving = arrive(stream, self.local.clone(), self.greeting);
+                        let carried = Carried::new(stream, &self.session);
+                        let arriving = arrive(carried, self.local.clone(), self.greeting);
                         match self.udp {
                             Some(settings) => {
                                 let clients = self.clients.0.clone();
@@ -161,7 +162,7 @@ impl Streams {
 }
 
 /// A connection once it has said where it comes from; `None` if it doesn't.
-async fn arrive(stream: drawspan_smux::Stream, local: Addr, greeting: Greeting) -> Option<Accepted> {
+async fn arrive(stream: Carried, local: Addr, greeting: Greeting) -> Option<Accepted> {
     let mut conn = Buffered::new(Stream::layered(stream, local.clone(), Addr::unnamed()));
     let reading = async {
         loop {

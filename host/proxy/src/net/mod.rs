@@ -3,6 +3,7 @@
 mod body;
 mod buffer;
 mod buffered;
+mod carried;
 mod copy;
 mod counting;
 mod datagrams;
@@ -18,6 +19,7 @@ pub(crate) use body::{BodyError, Held, Tap, hold_body, relay_body};
 pub(crate) use buffer::Buffer;
 pub use buffered::Buffered;
 pub(crate) use buffered::{HeadReadError, eof, fill, linger, read_head};
+pub(crate) use carried::Carried;
 pub use copy::PipeError;
 pub(crate) use copy::pipe;
 pub(crate) use counting::counting;

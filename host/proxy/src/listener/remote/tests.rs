@@ -246,6 +246,19 @@ async fn a_node_that_comes_back_is_asked_again() {
 }
 
 #[tokio::test]
+async fn what_was_accepted_outlives_the_listener() {
+    let config = Config::new(Version::V1);
+    let server = Server::start("127.0.0.1:0", relay(config), None).await;
+    let [connector, _] = connectors(config);
+    let listener = listener(server.address, connector, Dialer::Tcp, None);
+    let mut client = TcpStream::connect(("127.0.0.1", port(&listener).await)).await.unwrap();
+    let served = stream(listener.accept().await.unwrap());
+    drop(listener);
+    served.write_all(b"still here").await.unwrap();
+    client.read_exact(&mut [0; 10]).await.unwrap();
+}
+
+#[tokio::test]
 async fn other_nodes_accept_nothing() {
     let server = Server::start("127.0.0.1:0", relay(Config::new(Version::V1)), None).await;
     let listener = listener(server.address, Connector::Forward, Dialer::Tcp, None);
