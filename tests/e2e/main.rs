@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops by panicking")]
 #![allow(clippy::print_stdout, reason = "a table says which row it is at; shown when a test fails")]
 
+mod backings;
 mod cli;
 mod client_certificates;
 mod config;
@@ -10,6 +11,7 @@ mod dns;
 mod drain;
 mod failures;
 mod grants;
+mod guest_examples;
 mod known;
 mod nameservers;
 mod page;
@@ -22,6 +24,7 @@ mod policies;
 mod recorders;
 mod rewriter;
 mod routing;
+mod served;
 mod sniffing;
 mod socks;
 mod tunnels;

@@ -1,12 +1,8 @@
 //! A rewriter of HTTP bodies, over each backing: the example component, in the gateway and behind `plugin serve`.
 
-use std::net::SocketAddr;
+use drawspan_testkit::{Gateway, HttpAnswer, HttpPlugin, Server, exchange, http_origin, unused_addr};
 
-use drawspan_testkit::{
-    Dir, Gateway, HttpAnswer, HttpPlugin, PATIENCE, Server, eventually, exchange, http_origin, unused_addr,
-};
-
-const REWRITER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-examples/rewriter-rust/rewriter.wasm");
+use crate::served::Served;
 
 /// A gateway in front of an origin that describes its requests; `plugin` rewrites both bodies.
 async fn start(plugin: &str) -> (Gateway, Server) {
@@ -33,41 +29,11 @@ async fn post(gateway: &mut Gateway, body: &str) -> String {
     exchange(gateway.proxy().await, request.as_bytes()).await
 }
 
-/// `drawspan plugin serve` with the example.
-async fn serve() -> (Gateway, SocketAddr, SocketAddr) {
-    let args = [
-        "plugin",
-        "serve",
-        REWRITER,
-        "--config",
-        "replace=red => green",
-        "--grpc",
-        "127.0.0.1:0",
-        "--http",
-        "127.0.0.1:0",
-    ];
-    let server = Gateway::spawn(Dir::new(), &args);
-    let addr = async |protocol: &str| {
-        eventually("plugin serve to listen", PATIENCE, async || {
-            let log = server.log_text();
-            let at = log.find(&format!("/{protocol}"))?;
-            log[..at].rsplit(' ').next()?.parse().ok()
-        })
-        .await
-    };
-    let (grpc, http) = (addr("grpc").await, addr("http").await);
-    (server, grpc, http)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_are_rewritten_over_every_backing() {
-    let (_server, grpc, http) = serve().await;
-    for plugin in [
-        format!("{{type: wasm, addr: {REWRITER}, config: {{replace: 'red => green'}}}}"),
-        format!("{{type: grpc, addr: '{grpc}'}}"),
-        format!("{{type: http, addr: 'http://{http}/rewriter'}}"),
-    ] {
-        let (mut gateway, _origin) = start(&plugin).await;
+    let served = Served::start("rewriter", r#""config": {"replace": "red => green"}"#).await;
+    for plugin in served.blocks() {
+        let (mut gateway, _origin) = start(plugin).await;
         let answer = post(&mut gateway, "a red rose").await;
         // The origin saw the new body, with its length; what it said of it was rewritten too, had there been red in it.
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{plugin}: {answer}");

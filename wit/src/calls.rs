@@ -191,13 +191,10 @@ impl Call for LimitRequest {
     const FUNCTION: &'static str = "limit";
     const LEAVE: Leave = Leave::QUESTION;
 
-    /// An error, for which the limiter has the last known rates, unless the operator decides: `allow` is no limit, `deny`
-    /// lets nothing pass.
+    /// No limit, or with `onError: deny` nothing passes. The limiter asks only for keys that it doesn't remember.
     fn on_failure(&self, on_error: Option<OnError>, _: ErrorKind) -> Option<Self::Reply> {
-        match on_error? {
-            OnError::Allow => Some(Rates { upload: None, download: None }),
-            OnError::Deny => Some(Rates { upload: Some(0), download: Some(0) }),
-        }
+        let rate = (on_error == Some(OnError::Deny)).then_some(0);
+        Some(Rates { upload: rate, download: rate })
     }
 
     fn self_check() -> Option<Self> {

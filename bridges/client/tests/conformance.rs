@@ -16,7 +16,6 @@ mod served;
 use std::collections::BTreeSet;
 
 use bench::{Bench, Said, same};
-use drawspan_wit::SOURCES;
 use drawspan_wit::admission::{AdmissionRequest, Verdict};
 use drawspan_wit::authenticator::{AuthenticationRequest, ClientCertificate, Identity};
 use drawspan_wit::bypass::{BypassRequest, Match};
@@ -31,12 +30,16 @@ use drawspan_wit::router::{Route, RouteRequest};
 use drawspan_wit::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest, Service};
 use drawspan_wit::traffic_limiter::{LimitRequest, LimitScope, Rates};
 use drawspan_wit::types::AddressFamily;
+use drawspan_wit::{Module, SOURCES};
 
 #[tokio::test]
 async fn every_call_means_the_same_over_every_backing() {
     let mut bench = Bench::start().await;
     every_call(&mut bench).await;
     assert_eq!(bench.checked(), &contract(), "each call of the contract has one row in the table");
+    // What the operator is told has no effect has none, and the other way round.
+    let heeding = Module::ALL.into_iter().filter(|module| module.heeds_on_error()).collect();
+    assert_eq!(bench.heeding(), &heeding);
 }
 
 /// The most that a signed number can say.

@@ -19,11 +19,11 @@ use drawspan_wit::authenticator::AuthenticationRequest;
 use drawspan_wit::bypass::BypassRequest;
 use drawspan_wit::recorder::WriteRequest;
 use drawspan_wit::traffic_limiter::LimitRequest;
-use drawspan_wit::{BoxPlugin, Module, boxed};
+use drawspan_wit::{BoxPlugin, Module, OnError, boxed};
 use ipnet::IpNet;
 use tokio_util::task::TaskTracker;
 
-use crate::plugins::Plugins;
+use crate::plugins::{Plugins, on_error};
 use crate::{recorders, resolvers};
 
 /// The config's named modules. Every name that the config refers to is there; what a hop's plugin refers to may not be.
@@ -47,7 +47,8 @@ pub(crate) struct Modules {
 }
 
 enum Limits {
-    Plugin(BoxPlugin<LimitRequest>),
+    /// With its `onError`.
+    Plugin(BoxPlugin<LimitRequest>, Option<OnError>),
     Rules(LimitRules<Rates>),
 }
 
@@ -130,8 +131,8 @@ impl Modules {
                 Ok(Limits::Rules(limit_rules(limits.iter().map(|limit| (&limit.key, rates(limit))))))
             }
             LimiterKind::Plugin(plugin) => {
-                let loaded = plugins.load(&limiter.name, Module::Limiter, plugin).await;
-                loaded.map(|client| Limits::Plugin(boxed(client)))
+                let loaded = plugins.load_bare(&limiter.name, Module::Limiter, plugin).await;
+                loaded.map(|client| Limits::Plugin(boxed(client), on_error(plugin)))
             }
         });
         for limiter in &config.climiters {
@@ -190,7 +191,7 @@ impl Modules {
     /// The limiter of that name.
     pub(crate) fn limits(&self, name: &str) -> Option<LimitSource> {
         Some(match self.limiters.get(name)? {
-            Limits::Plugin(plugin) => LimitSource::Asked(Limiter::new(Arc::clone(plugin))),
+            Limits::Plugin(plugin, on_error) => LimitSource::Asked(Limiter::new(Arc::clone(plugin), *on_error)),
             Limits::Rules(rules) => LimitSource::Rules(rules.clone()),
         })
     }

@@ -51,7 +51,7 @@ impl Plugins {
         PluginClient::load(settings, &self.metrics).await.map_err(|error| unusable(name, plugin, &error))
     }
 
-    /// The same, with failures that stay failures: for tools.
+    /// The same, with failures that stay failures: for tools, and for a limiter, which remembers.
     ///
     /// # Errors
     /// When it can't be used, at its address.
@@ -88,10 +88,7 @@ impl Plugins {
             }),
             fallback,
             shadow,
-            on_error: plugin.on_error.as_ref().map(|on_error| match on_error.value {
-                OnError::Allow => drawspan_wit::OnError::Allow,
-                OnError::Deny => drawspan_wit::OnError::Deny,
-            }),
+            on_error: on_error(plugin),
         })
     }
 
@@ -135,6 +132,14 @@ impl Plugins {
             Engine::new(self.cache.clone()).map_err(|error| Diagnostic::error(&wasm.addr.place, error.to_string()))?;
         Ok(self.engine.insert(engine).clone())
     }
+}
+
+/// The operator's choice in place of the failure table's.
+pub(crate) fn on_error(plugin: &Plugin) -> Option<drawspan_wit::OnError> {
+    plugin.on_error.as_ref().map(|on_error| match on_error.value {
+        OnError::Allow => drawspan_wit::OnError::Allow,
+        OnError::Deny => drawspan_wit::OnError::Deny,
+    })
 }
 
 /// The block within `plugin` that `path`, such as `.fallback.shadow`, leads to.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use drawspan_wit::traffic_limiter::{LimitRequest, LimitScope};
-use drawspan_wit::{BoxPlugin, Plugin};
+use drawspan_wit::{BoxPlugin, Call, OnError, Plugin};
 
 use crate::{Addr, ClientId};
 
@@ -17,6 +17,7 @@ const REMEMBERED: usize = 10_000;
 #[derive(Clone)]
 pub struct Limiter {
     plugin: BoxPlugin<LimitRequest>,
+    on_error: Option<OnError>,
     last: Arc<Mutex<HashMap<LimitRequest, Rates>>>,
 }
 
@@ -42,13 +43,15 @@ pub enum Limited<'a> {
 }
 
 impl Limiter {
-    /// Asks `plugin`.
+    /// Asks `plugin`, whose failures are errors: what is known comes before what the failure table says, and that before
+    /// anything that looks like an answer. `on_error` is the operator's choice there.
     #[must_use]
-    pub fn new(plugin: BoxPlugin<LimitRequest>) -> Self {
-        Self { plugin, last: Arc::default() }
+    pub fn new(plugin: BoxPlugin<LimitRequest>, on_error: Option<OnError>) -> Self {
+        Self { plugin, on_error, last: Arc::default() }
     }
 
-    /// The limits in bytes per second; `None` is no limit. When nobody can tell, the last known ones, else none.
+    /// The limits in bytes per second; `None` is no limit. When nobody can tell, the last known ones, else those of the failure
+    /// table.
     pub async fn rates(&self, service: &str, network: &str, limited: Limited<'_>) -> Rates {
         let mut request = LimitRequest {
             scope: LimitScope::Service,
@@ -83,7 +86,10 @@ impl Limiter {
                 last.insert(key, rates);
                 rates
             }
-            Err(_) => last.get(&key).copied().unwrap_or(Rates { upload: None, download: None }),
+            Err(error) => {
+                let unknown = || request.on_failure(self.on_error, error.kind());
+                last.get(&key).copied().or_else(unknown).unwrap_or(Rates { upload: None, download: None })
+            }
         }
     }
 }
@@ -118,18 +124,22 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_rates_stay_while_the_plugin_fails() {
-        let works = Arc::new(AtomicBool::new(true));
-        let limiter = Limiter::new(boxed(Flapping(Arc::clone(&works))));
-        let alice = ClientId::from("alice".to_owned());
-        let bob = ClientId::from("bob".to_owned());
-        let of = async |client: &ClientId, port| {
-            let source = &Addr::from(std::net::SocketAddr::from(([192, 0, 2, 7], port)));
-            let limited = Limited::Client { client, target: "example.org:443", source };
-            limiter.rates("s", "tcp", limited).await.upload
-        };
-        assert_eq!(of(&alice, 1).await, Some(1));
-        works.store(false, Ordering::Relaxed);
-        assert_eq!(of(&alice, 2).await, Some(1));
-        assert_eq!(of(&bob, 3).await, None);
+        for (on_error, unknown) in [(None, None), (Some(OnError::Allow), None), (Some(OnError::Deny), Some(0))] {
+            let works = Arc::new(AtomicBool::new(true));
+            let limiter = Limiter::new(boxed(Flapping(Arc::clone(&works))), on_error);
+            let alice = ClientId::from("alice".to_owned());
+            let bob = ClientId::from("bob".to_owned());
+            let of = async |client: &ClientId, port| {
+                let source = &Addr::from(std::net::SocketAddr::from(([192, 0, 2, 7], port)));
+                let limited = Limited::Client { client, target: "example.org:443", source };
+                limiter.rates("s", "tcp", limited).await.upload
+            };
+            assert_eq!(of(&alice, 1).await, Some(1));
+            works.store(false, Ordering::Relaxed);
+            for port in [2, 3] {
+                assert_eq!(of(&alice, port).await, Some(1), "{on_error:?}");
+                assert_eq!(of(&bob, port).await, unknown, "{on_error:?}");
+            }
+        }
     }
 }

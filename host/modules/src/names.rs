@@ -36,7 +36,7 @@ impl Hosts {
     ) -> Result<Vec<IpAddr>, CallError> {
         let client_id = client.and_then(ClientId::known);
         let request = LookupRequest { family, host: host.to_owned(), client_id };
-        Ok(addresses(family, &self.plugin.call(Arc::new(request)).await?))
+        Ok(addresses("hosts", family, &self.plugin.call(Arc::new(request)).await?))
     }
 }
 
@@ -65,18 +65,25 @@ impl Resolver {
     ) -> Result<Vec<IpAddr>, CallError> {
         let client_id = client.and_then(ClientId::known);
         let request = ResolveRequest { family, host: host.to_owned(), client_id };
-        Ok(addresses(family, &self.plugin.call(Arc::new(request)).await?))
+        Ok(addresses("resolver", family, &self.plugin.call(Arc::new(request)).await?))
     }
 }
 
 /// What isn't an address, or not of the family, is left out: plugins are asked for a family and may not know of it.
-fn addresses(family: Family, texts: &[String]) -> Vec<IpAddr> {
+fn addresses(kind: &str, family: Family, texts: &[String]) -> Vec<IpAddr> {
     let fits = |address: &IpAddr| match family {
         Family::Any => true,
         Family::Ipv4 => address.is_ipv4(),
         Family::Ipv6 => address.is_ipv6(),
     };
-    texts.iter().filter_map(|text| text.parse().ok()).filter(fits).collect()
+    let read = |text: &String| {
+        let address = text.parse::<IpAddr>();
+        if address.is_err() {
+            tracing::debug!(kind, "{text:?} is not an address; left out");
+        }
+        address.ok()
+    };
+    texts.iter().filter_map(read).filter(fits).collect()
 }
 
 #[cfg(test)]
@@ -86,7 +93,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_left_out() {
         let texts = ["192.0.2.1", "2001:db8::1", "example.org", "", "192.0.2.1:53"].map(String::from);
-        let of = |family| addresses(family, &texts).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let of = |family| addresses("hosts", family, &texts).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(of(Family::Any), ["192.0.2.1", "2001:db8::1"]);
         assert_eq!(of(Family::Ipv4), ["192.0.2.1"]);
         assert_eq!(of(Family::Ipv6), ["2001:db8::1"]);

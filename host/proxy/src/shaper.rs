@@ -227,7 +227,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_key_is_asked_for_once_and_again_when_it_is_used_later() {
         let plugin = Counting::default();
-        let limiter = Limiter::new(boxed(plugin.clone()));
+        let limiter = Limiter::new(boxed(plugin.clone()), None);
         let shaper = Shaper::new(LimitSource::Asked(limiter), MINUTE, ServiceScope::Both);
         let first = shaper.of_connection(&info("192.0.2.1:1"), "tcp").await;
         let second = shaper.of_connection(&info("192.0.2.1:2"), "tcp").await;

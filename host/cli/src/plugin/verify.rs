@@ -148,8 +148,7 @@ impl Visit for Kit {
         Box::pin(async move {
             let request: C = json::request(sample)?;
             let mut checks = vec![self.answers(&request).await, self.edges(&request).await?];
-            // A message has an effect each time, and a hop or limiter may choose anew.
-            if C::LEAVE.repeat && !matches!(C::MODULE, Module::Hop | Module::Limiter) {
+            if steady::<C>() {
                 checks.push(self.repeats(&request).await);
             }
             checks.extend(self.endures(&request).await);
@@ -258,6 +257,7 @@ impl Kit {
 
     async fn concurrent<C: PluginCall>(&self, request: &C) -> Check {
         let request = Arc::new(request.clone());
+        let alone = self.plugin.call(Arc::clone(&request)).await.ok();
         let calls = (0..CONCURRENT).map(|_| {
             let (plugin, request) = (Arc::clone(&self.plugin), Arc::clone(&request));
             tokio::spawn(async move { plugin.call(request).await })
@@ -265,6 +265,9 @@ impl Kit {
         let mut failures = Vec::new();
         for call in calls.collect::<Vec<_>>() {
             match call.await {
+                Ok(Ok(reply)) if steady::<C>() && alone.as_ref() != Some(&reply) => {
+                    failures.push("another answer than alone".into());
+                }
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) if error.kind() == ErrorKind::Refused => {}
                 Ok(Err(error)) => failures.push(format!("{}: {error}", error.kind().as_str())),
@@ -286,6 +289,11 @@ impl Kit {
         let failures = if got == wanted { vec![] } else { vec![format!("got {got}, want {wanted}")] };
         Ok(Check { name: case.name.clone().unwrap_or_else(|| case.request.to_string()), failures })
     }
+}
+
+/// Whether a question has the same answer each time. A message has an effect, and a hop or limiter may choose anew.
+const fn steady<C: PluginCall>() -> bool {
+    C::LEAVE.repeat && !matches!(C::MODULE, Module::Hop | Module::Limiter)
 }
 
 /// JSON pointers to every text in a record.
