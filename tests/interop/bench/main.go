@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -127,9 +128,10 @@ func run(file string, args ...string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	// The table of `drawspan plugin bench`: the sixth column counts calls without an answer.
+	// The table of `drawspan plugin bench` counts calls without an answer.
 	if lines := strings.Split(strings.TrimSpace(string(output)), "\n"); len(lines) > 1 {
-		if row := strings.Fields(lines[1]); len(row) < 6 || row[5] != "0" {
+		column := slices.Index(strings.Fields(lines[0]), "errors")
+		if row := strings.Fields(lines[1]); column < 0 || column >= len(row) || row[column] != "0" {
 			return 0, fmt.Errorf("calls failed: %s", lines[1])
 		}
 	}
