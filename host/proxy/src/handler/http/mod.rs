@@ -195,7 +195,7 @@ impl Http {
                 self.connect(session, client, asked).await
             }
             RequestTarget::Forward { authority, path, .. } => {
-                let forward = Forward { head: &head, authority, path: &path, length, asked };
+                let forward = Forward { head: &head, authority: &authority, path: &path, length, asked };
                 self.forward(session, client, forward, kept, drain).await
             }
         }
