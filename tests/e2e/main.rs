@@ -9,6 +9,7 @@ mod config;
 mod dns;
 mod drain;
 mod failures;
+mod faults;
 mod grants;
 mod known;
 mod nameservers;
