@@ -113,7 +113,7 @@ func TestTransports(t *testing.T) {
 						target, greets = greeter, true
 					}
 					conn := socks5(t, firsts[i], 1, target)
-					checkEcho(t, conn, size, greets, pair == [2]int{1, 1})
+					checkThereAndBack(t, conn, size, greets, pair == [2]int{1, 1})
 				})
 			}
 			t.Run("datagrams over wss", func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestTransportsHalfClosed(t *testing.T) {
 		t.Run(gateway.name, func(t *testing.T) {
 			fill := transportAddrs(t, echoes, greeter)
 			addrs := serveSocks(t, gateway.binary(t), strings.NewReplacer(fill...).Replace(transportServices), 10)
-			checkEcho(t, dialSocks(t, addrs[9]), 4<<20, false, true)
+			checkThereAndBack(t, dialSocks(t, addrs[9]), 4<<20, false, true)
 			conn := dialSocks(t, addrs[0])
 			fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", greeter, greeter)
 			want := established + "Proxy-Agent: gost/3.0\r\n\r\n"
@@ -151,7 +151,7 @@ func TestTransportsHalfClosed(t *testing.T) {
 			if _, err := io.ReadFull(conn, got); err != nil || string(got) != want {
 				t.Fatalf("got %q, %v", got, err)
 			}
-			checkEcho(t, conn, 4<<20, true, true)
+			checkThereAndBack(t, conn, 4<<20, true, true)
 		})
 	}
 }
@@ -310,9 +310,9 @@ func greetingServer(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// checkEcho sends so many bytes to who sends them back, which greets first or not. If it is told the end by half-closing, it
+// checkThereAndBack sends so many bytes to who sends them back, which greets first or not. If it is told the end by half-closing, it
 // must end too, and nothing may follow.
-func checkEcho(t *testing.T, conn net.Conn, size int, greets, halfCloses bool) {
+func checkThereAndBack(t *testing.T, conn net.Conn, size int, greets, halfCloses bool) {
 	t.Helper()
 	if greets {
 		greeting := make([]byte, 6)
