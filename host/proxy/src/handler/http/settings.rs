@@ -171,7 +171,7 @@ mod tests {
             ProbeResist::Web(WebPage {
                 tls: port == 443,
                 address: address(host, port),
-                authority: authority.into_owned(),
+                authority: authority.to_owned(),
                 path: path.to_owned(),
             })
         };
