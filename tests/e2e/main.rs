@@ -10,6 +10,7 @@ mod config;
 mod dns;
 mod drain;
 mod failures;
+mod faults;
 mod grants;
 mod guest_examples;
 mod known;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # drawspan, GOST and HAProxy (`mode tcp`, if it is installed) as proxies under the same load: connections and bytes per CPU-second
-# of the proxy, how long connections wait, memory. Takes the flags of proxybench/main.go (`-turn 1s -rounds 1` for a quick look).
+# of the proxy, how long connections wait, memory, start-up with all plugins. Takes the flags of proxybench/main.go (`-turn 1s
+# -rounds 1` for a quick look).
 # DRAWSPAN_BIN: another drawspan than the release build, which is made if missing.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -14,4 +15,4 @@ built=$(mktemp -d)
 trap 'rm -rf "$built"' EXIT
 go build -o "$built" ./pluginserver ./gostpeer ./proxybench
 "$built/proxybench" -drawspan "$DRAWSPAN_BIN" -gost "$built/gostpeer" -server "$built/pluginserver" \
-    -guest ../../guest-examples/authenticator-rust/authenticator.wasm "$@"
+    -guests ../../guest-examples -guest ../../guest-examples/authenticator-rust/authenticator.wasm "$@"

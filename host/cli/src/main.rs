@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use drawspan_config::{Diagnostic, Loaded};
 use drawspan_gateway::Gateway;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Args, Command, ConfigArgs};
@@ -84,7 +85,16 @@ pub(crate) fn report(diagnostics: &[Diagnostic]) {
     }
 }
 
+/// As many files as the system lets us have: two for each connection. Go programs do the same, GOST among them.
+fn allow_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!("the limit of open files stays at {:?}: {error}", limit.current);
+    }
+}
+
 async fn run(gateway: Gateway) -> anyhow::Result<()> {
+    allow_files();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     // GOST: reloads the config. Until that is here, the signal must not be what ends the gateway.

@@ -1,8 +1,9 @@
-//! The head of a request or response: found and read without a panic, wherever the bytes are cut.
+//! The head of a request or response: found and read without a panic, wherever the bytes are cut; a websocket's too.
 
 #![no_main]
 
 use drawspan_wire::http1::{BodyLength, HeadError, HeadScanner, RequestHead, ResponseHead};
+use drawspan_wire::websocket;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (usize, &[u8])| {
@@ -11,6 +12,9 @@ fuzz_target!(|input: (usize, &[u8])| {
         match RequestHead::parse(head) {
             Ok(head) => {
                 let _ = (BodyLength::of_request(&head), head.keeps_alive());
+                if let Ok(key) = websocket::check_request(&head) {
+                    assert_eq!(websocket::accept(key).len(), 28);
+                }
                 for header in head.headers.end_to_end() {
                     assert!(!header.is("connection") && !header.is("proxy-authorization"));
                 }
@@ -20,7 +24,9 @@ fuzz_target!(|input: (usize, &[u8])| {
     }
     if let Some(head) = found(HeadScanner::response(), cut, bytes) {
         match ResponseHead::parse(head) {
-            Ok(head) => drop(BodyLength::of_response(&head, "GET")),
+            Ok(head) => {
+                let _ = (BodyLength::of_response(&head, "GET"), websocket::check_response(&head, b""));
+            }
             Err(error) => assert_ne!(error, HeadError::Incomplete, "the scanner saw an end where the parser sees none"),
         }
     }

@@ -20,13 +20,14 @@ var (
 	gost     = flag.String("gost", "", "`file` of gostpeer")
 	server   = flag.String("server", "", "`file` of pluginserver")
 	guest    = flag.String("guest", "", "`file` of the wasm authenticator")
+	guests   = flag.String("guests", "", "`folder` of the guests of which one of each module is loaded")
 	haproxy  = flag.String("haproxy", "/usr/sbin/haproxy", "`file` of HAProxy; left out if it isn't there")
 	turn     = flag.Duration("turn", 4*time.Second, "how long each load is put on each proxy in each round")
 	rounds   = flag.Int("rounds", 3, "how often each proxy has its turns")
 	workers  = flag.Int("workers", 16, "connections at a time, one after the other in each")
 	streams  = flag.Int("streams", 4, "bulk transfers at a time")
 	idle     = flag.Int("idle", 2000, "idle connections whose memory is measured")
-	only     = flag.String("only", "", "measure only the load of that `name`: forward, connect, grpc, wasm, relay-tls, mtls, bulk, bulk-connect, bulk-relay-tls, bulk-mtls or idle")
+	only     = flag.String("only", "", "measure only the load of that `name`: forward, connect, grpc, wasm, relay-tls, mtls, bulk, bulk-connect, bulk-relay-tls, bulk-mtls, idle or plugins")
 )
 
 func main() {
@@ -64,6 +65,14 @@ func run() error {
 		if err := measureIdle(setting, kinds, measured); err != nil {
 			return err
 		}
+	}
+	if wanted("plugins") {
+		start, size, err := plugins(setting)
+		if err != nil {
+			return fmt.Errorf("drawspan with all plugins: %w", err)
+		}
+		measured.at("start", "drawspan").add(float64(start.Microseconds())/1000, 1)
+		measured.at("size-plugins", "drawspan").add(size/1024, 1)
 	}
 	if err := measureLoads(setting, kinds, measured); err != nil {
 		return err

@@ -138,7 +138,7 @@ func (s setting) start(kind kind) (*proxy, error) {
 }
 
 func (p *proxy) await(addr string) error {
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		conn, err := net.Dial("tcp", addr)
 		if err == nil {
 			return conn.Close()

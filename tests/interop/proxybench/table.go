@@ -53,6 +53,8 @@ func (r results) print() {
 		{"idle-grpc", "HTTP CONNECT, gRPC authenticator", "%.1f"},
 		{"idle-wasm", "HTTP CONNECT, wasm authenticator (GOST: gRPC)", "%.1f"},
 		{"size", "KiB resident before the first connection", "%.0f"},
+		{"size-plugins", "MiB resident with a wasm plugin of each of the 13 modules", "%.1f"},
+		{"start", "ms until it accepts a connection with those, compiled before", "%.0f"},
 	} {
 		if r[row.load] == nil {
 			continue
@@ -82,9 +84,18 @@ func (r results) print() {
 	r.bar("bulk-relay-tls", "GOST", 1.5, "bulk over relay+tls beside GOST")
 	r.bar("bulk-mtls", "GOST", 1.5, "bulk over relay+mtls beside GOST")
 	r.bar("bulk", "HAProxy", 1.2, "bulk beside HAProxy")
-	for _, load := range []string{"idle-forward", "idle-grpc", "idle-wasm"} {
-		if each, there := r.of(load, "drawspan"); there {
-			fmt.Printf("%s %s: %.1f KiB (bar: at most 8)\n", verdict(each <= 8), load, each)
+	for _, bar := range []struct {
+		load, unit string
+		most       float64
+	}{
+		{"idle-forward", "KiB", 8},
+		{"idle-grpc", "KiB", 8},
+		{"idle-wasm", "KiB", 8},
+		{"size-plugins", "MiB", 40},
+		{"start", "ms", 100},
+	} {
+		if value, there := r.of(bar.load, "drawspan"); there {
+			fmt.Printf("%s %s: %.1f %s (bar: at most %g)\n", verdict(value <= bar.most), bar.load, value, bar.unit, bar.most)
 		}
 	}
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit, setrlimit};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
@@ -117,9 +117,46 @@ impl Gateway {
 
     /// From now on it can open `files` more files, sockets included.
     pub fn allow_files(&self, files: u64) {
-        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the gateway is running").count();
-        let limit = Rlimit { current: Some(open as u64 + files), ..getrlimit(Resource::Nofile) };
+        let limit = Rlimit { current: Some(self.open_files() as u64 + files), ..getrlimit(Resource::Nofile) };
         prlimit(Some(self.pid()), Resource::Nofile, limit).expect("the gateway's limits are ours to set");
+    }
+
+    /// Files that it has open, sockets included.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the gateway is running").count()
+    }
+
+    /// KiB of memory that it has.
+    #[must_use]
+    pub fn resident(&self) -> u64 {
+        let text = self.proc("smaps_rollup");
+        let line = text.lines().find_map(|line| line.strip_prefix("Rss:")).expect("a line about all of it");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// Waits until it has no more than so many files open, and does nothing: who turns in a circle never gets there.
+    pub async fn rests_with(&self, files: usize) {
+        let what = format!("the gateway to rest with {files} files");
+        eventually(&what, PATIENCE, async || {
+            let before = self.cpu_ticks();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            (self.open_files() <= files && self.cpu_ticks() <= before + 1).then_some(())
+        })
+        .await;
+    }
+
+    /// Hundredths of a second that it computed so far.
+    fn cpu_ticks(&self) -> u64 {
+        let stat = self.proc("stat");
+        // The second field, in parentheses, may contain anything.
+        let (_, rest) = stat.rsplit_once(')').expect("its name");
+        let ticks = rest.split_whitespace().skip(11).take(2);
+        ticks.map(|number| number.parse::<u64>().expect("a number")).sum()
+    }
+
+    fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).expect("the gateway is running")
     }
 
     /// The process.
@@ -156,6 +193,15 @@ impl Gateway {
         })
         .await;
     }
+}
+
+/// Lets this process have as many open files as the system allows, and says how many.
+#[must_use]
+pub fn most_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+        .expect("the limit may be raised to the most");
+    limit.maximum.unwrap_or(u64::MAX)
 }
 
 /// Runs the gateway in `dir` until it ends by itself.

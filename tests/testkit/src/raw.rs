@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::Server;
 use crate::serve::loopback;
@@ -32,14 +33,17 @@ pub async fn misbehaving(misbehaviour: Misbehaviour) -> Server {
         match misbehaviour {
             Misbehaviour::Hold => {}
             Misbehaviour::Garbage => stream.write_all(b"\x7fnonsense\r\n\r\n\xff\xfe\0\x01").await.unwrap_or_default(),
-            Misbehaviour::Reset | Misbehaviour::ResetAtOnce => {
-                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-                return;
-            }
+            Misbehaviour::Reset | Misbehaviour::ResetAtOnce => return reset(stream),
         }
         while let Ok(1..) = stream.read(&mut buffer).await {}
     })
     .await
+}
+
+/// Closes a connection by a reset.
+pub fn reset(stream: TcpStream) {
+    // One that is reset already refuses.
+    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
 }
 
 /// An address where nobody listens.

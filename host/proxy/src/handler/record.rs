@@ -77,7 +77,7 @@ pub(crate) struct HttpRecord {
     host: String,
     method: String,
     proto: &'static str,
-    scheme: &'static str,
+    pub(crate) scheme: &'static str,
     uri: String,
     pub(crate) status_code: u16,
     pub(crate) request: Message,

@@ -77,9 +77,8 @@ impl Router {
         let attempt = Attempt::of(&node.marker);
         let NodeAddr::Inet(target) = &node.addr else { return Err(nowhere(DialReason::NoDatagrams)) };
         let wanted = Wanted { network: "udp", target, client, info };
-        let mut upstream = self.towards(&node).connect_udp(&wanted).await?;
+        let upstream = self.towards(&node).connect_udp(&wanted).await?;
         attempt.succeeded();
-        upstream.route = format!("{node} > {}", upstream.route);
         Ok((upstream, node))
     }
 

@@ -18,7 +18,7 @@ pub use chunked::{ChunkError, ChunkScanner, MAX_CHUNK_LINE, MAX_TRAILERS};
 pub use head::{HeadError, RequestHead, ResponseHead, Version};
 pub use headers::{Header, Headers};
 pub use scanner::{HeadScanner, MAX_HEAD};
-pub use target::{HostPort, RequestTarget, TargetError, is_dns_name, named_host, origin_form, url_host};
+pub use target::{GOST_TARGETS, HostPort, RequestTarget, TargetError, is_dns_name, named_host, origin_form, url_host};
 
 /// Headers of one message; a message with more is refused.
 pub const MAX_HEADERS: usize = 128;

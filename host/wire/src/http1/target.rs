@@ -5,9 +5,13 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 use super::RequestHead;
+use crate::gost_target;
 
 /// The port of an address that names none; for CONNECT too (GOST reference, dataplane 7).
 const DEFAULT_PORT: u16 = 80;
+
+/// Headers with a hidden host (GOST reference, dataplane 7); no origin's business.
+pub const GOST_TARGETS: [&str; 2] = ["x-gost-target", "gost-target"];
 
 /// A host and a port to connect to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -106,7 +110,7 @@ pub enum RequestTarget<'b> {
         /// Where to connect.
         address: HostPort,
         /// The host as the client wrote it, for the `Host` header.
-        authority: &'b str,
+        authority: Cow<'b, str>,
         /// The target in origin form (or `*`), for the request line.
         path: Cow<'b, str>,
     },
@@ -116,25 +120,29 @@ impl<'b> RequestTarget<'b> {
     /// Reads the target of `head`.
     ///
     /// A path alone is taken with the `Host` header, if that is a DNS name without a port: so a client that doesn't know
-    /// of the proxy can be redirected to it (GOST reference, dataplane 7).
+    /// of the proxy can be redirected to it (GOST reference, dataplane 7). A name that the sni connector has hidden takes the
+    /// place of the one that is seen.
     ///
     /// # Errors
     /// If it names nothing that can be connected to.
     pub fn of(head: &RequestHead<'b>) -> Result<Self, TargetError> {
+        let hidden = hidden_host(head);
         if head.method == "CONNECT" {
-            return HostPort::parse(head.target, DEFAULT_PORT).map(Self::Tunnel);
+            return HostPort::parse(hidden.as_deref().unwrap_or(head.target), DEFAULT_PORT).map(Self::Tunnel);
         }
         if head.target.starts_with('/') || (head.target == "*" && head.method == "OPTIONS") {
             let host = head.headers.get("host").and_then(|value| std::str::from_utf8(value).ok());
-            let authority = host.filter(|host| is_dns_name(host)).ok_or(TargetError::NoTarget)?;
-            let address = HostPort { host: authority.to_owned(), port: DEFAULT_PORT };
+            let seen = host.filter(|host| is_dns_name(host)).ok_or(TargetError::NoTarget)?;
+            let authority = hidden.map_or(Cow::Borrowed(seen), Cow::Owned);
+            let address = HostPort::parse(&authority, DEFAULT_PORT)?;
             return Ok(Self::Forward { address, authority, path: Cow::Borrowed(head.target) });
         }
-        let (scheme, authority, path) = split_absolute(head.target).ok_or(TargetError::NoTarget)?;
+        let (scheme, seen, path) = split_absolute(head.target).ok_or(TargetError::NoTarget)?;
         if !scheme.eq_ignore_ascii_case("http") {
             return Err(TargetError::Scheme);
         }
-        let address = HostPort::parse(authority, DEFAULT_PORT)?;
+        let authority = hidden.map_or(Cow::Borrowed(seen), Cow::Owned);
+        let address = HostPort::parse(&authority, DEFAULT_PORT)?;
         let path = match path {
             // RFC 9112 §3.2.4
             "" if head.method == "OPTIONS" => Cow::Borrowed("*"),
@@ -151,6 +159,12 @@ impl<'b> RequestTarget<'b> {
             Self::Tunnel(address) | Self::Forward { address, .. } => address,
         }
     }
+}
+
+/// The name in a `Gost-Target` header, if that is one; the one with `X-` counts before the other.
+fn hidden_host(head: &RequestHead<'_>) -> Option<String> {
+    let read = |name| String::from_utf8(gost_target::decode(head.headers.get(name)?)?).ok();
+    GOST_TARGETS.into_iter().find_map(read)
 }
 
 /// Scheme, authority and the rest of an absolute URI.
@@ -271,8 +285,9 @@ mod tests {
 
     #[test]
     fn targets_of_requests() {
-        let forward = |host: &str, port, authority, path: &'static str| {
-            Ok(RequestTarget::Forward { address: host_port(host, port), authority, path: Cow::Borrowed(path) })
+        let forward = |host: &str, port, authority: &'static str, path: &'static str| {
+            let (authority, path) = (Cow::Borrowed(authority), Cow::Borrowed(path));
+            Ok(RequestTarget::Forward { address: host_port(host, port), authority, path })
         };
         for (start, host, expected) in [
             ("CONNECT a:443", "ignored", Ok(RequestTarget::Tunnel(host_port("a", 443)))),
@@ -299,6 +314,24 @@ mod tests {
             let bytes = format!("{start} HTTP/1.1\r\nHost: {host}\r\n\r\n");
             let head = RequestHead::parse(bytes.as_bytes()).unwrap();
             assert_eq!(RequestTarget::of(&head), expected, "{start} {host}");
+        }
+    }
+
+    #[test]
+    fn a_hidden_host_takes_the_place_of_the_one_that_is_seen() {
+        let hidden = |name: &str| gost_target::encode(name.as_bytes());
+        for (start, headers, expected) in [
+            ("CONNECT cdn.test:443", format!("Gost-Target: {}", hidden("a.test:1")), Ok(("a.test", 1))),
+            ("GET /", format!("Gost-Target: {}", hidden("127.0.0.1:1")), Ok(("127.0.0.1", 1))),
+            ("GET http://cdn.test/", format!("X-Gost-Target: {}", hidden("a.test")), Ok(("a.test", 80))),
+            ("GET /", format!("Gost-Target: {}\r\nX-Gost-Target: {}", hidden("a"), hidden("b")), Ok(("b", 80))),
+            ("CONNECT cdn.test:443", "Gost-Target: nonsense".to_owned(), Ok(("cdn.test", 443))),
+            ("CONNECT cdn.test:443", format!("Gost-Target: {}", hidden("a b")), Err(TargetError::Authority)),
+        ] {
+            let bytes = format!("{start} HTTP/1.1\r\nHost: cdn.test\r\n{headers}\r\n\r\n");
+            let head = RequestHead::parse(bytes.as_bytes()).unwrap();
+            let target = RequestTarget::of(&head).map(|target| target.address().clone());
+            assert_eq!(target, expected.map(|(host, port)| host_port(host, port)), "{bytes}");
         }
     }
 

@@ -34,7 +34,7 @@ import (
 //	hop        one HTTP proxy (flag); no node for hosts that end in .direct
 //	limiter    conn: 1 MiB/s in, 256 KiB/s out; service: no limit; client: no limit in (said by -1), 500000 B/s out
 //	hosts      mapped.test is 127.0.0.1 and ::1
-//	resolver   resolved.test is 127.0.0.1 and ::1; HTTP says ok only then
+//	resolver   resolved.test is 127.0.0.1 and ::1, an address is itself; HTTP says ok only then
 //	ingress    keeps what is set, without ports; from the start, public.test has the endpoint below
 //	router     192.0.2.0/24 goes to gateway-0
 //	sd         keeps what is registered
@@ -121,6 +121,9 @@ func (t *table) Lookup(_ context.Context, in *hosts.LookupRequest) (*hosts.Looku
 
 func (t *table) Resolve(_ context.Context, in *resolver.ResolveRequest) (*resolver.ResolveReply, error) {
 	ips := loopback(in.Host == "resolved.test", in.Network)
+	if net.ParseIP(in.Host) != nil {
+		ips = []string{in.Host}
+	}
 	return &resolver.ResolveReply{Ips: ips, Ok: ips != nil}, nil
 }
 

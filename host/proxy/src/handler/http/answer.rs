@@ -1,6 +1,6 @@
 //! Heads that the proxy writes itself: its answers, and what it makes of requests and responses that it passes on.
 
-use drawspan_wire::http1::{RequestHead, ResponseHead, Version};
+use drawspan_wire::http1::{GOST_TARGETS, RequestHead, ResponseHead, Version};
 use http::StatusCode;
 
 use super::Settings;
@@ -9,9 +9,6 @@ use crate::handler::exchange::heads::{push, push_header};
 
 /// What Go's client calls itself; added when the client does not say what it is (GOST reference, dataplane 7).
 const USER_AGENT: &str = "Go-http-client/1.1";
-
-/// Meant for a proxy of the second generation of GOST; no origin's business.
-const GOST_HEADERS: [&str; 2] = ["gost-target", "x-gost-target"];
 
 /// Headers of the proxy's own answers that say how long those are, so that no configured header may say otherwise.
 const FRAMING: [&str; 3] = ["connection", "content-length", "transfer-encoding"];
@@ -90,7 +87,7 @@ pub(super) fn request(head: &RequestHead<'_>, authority: &str, path: &str, after
         push(&mut out, "User-Agent", USER_AGENT.as_bytes());
     }
     for header in head.headers.end_to_end() {
-        if !header.is("host") && !GOST_HEADERS.iter().any(|name| header.is(name)) {
+        if !header.is("host") && !GOST_TARGETS.iter().any(|name| header.is(name)) {
             push_header(&mut out, header);
         }
     }

@@ -79,6 +79,7 @@ impl Http {
         let inflates = self.settings.compression && head.version == Version::Http11 && may_be_compressed(head);
         let meters = session.meters(&asked).await;
         let record = Written::new(session, session.exchange_record(&asked), head, authority);
+        record.note(|record| record.http.iter_mut().for_each(|http| http.scheme = "http"));
         loop {
             let is_reused = reused.is_some();
             let dialed = match reused.take() {
@@ -92,6 +93,7 @@ impl Http {
             let mut upstream = match dialed {
                 Ok(upstream) => upstream,
                 Err(error) => {
+                    record.status(503);
                     self.answer(session, client, &answer::failure(503)).await?;
                     return Err(error.into());
                 }

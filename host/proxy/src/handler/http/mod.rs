@@ -17,7 +17,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use drawspan_wire::http1::{BodyLength, HeadError, HeadScanner, Headers, RequestHead, RequestTarget, Version};
+use drawspan_wire::http1::{
+    BodyLength, Credentials, HeadError, HeadScanner, Headers, RequestHead, RequestTarget, Version,
+};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +28,7 @@ pub use self::settings::{ProbeResist, ProbeResistError, Settings, WebPage};
 use self::auth::Grant;
 use self::forward::{Forward, Kept};
 use super::frames::Frames;
-use super::record::HttpRecord;
+use super::record::{HttpRecord, Record};
 use super::session::{Asked, Session};
 use super::{HandlerError, HandlerParts, exchange, sniff};
 use crate::Conn;
@@ -166,11 +168,13 @@ impl Http {
             }
             parsed => parsed?,
         };
+        let target = RequestTarget::of(&head);
+        session.note(|record| note(record, &head, target.as_ref().ok()));
         let Some(grant) = self.authenticate(session, &head, grant).await else {
             return self.refuse(session, client, bytes, &head).await;
         };
         // GOST: stable looks at the target first, so that a 400 gives the proxy away; its next version does as we do.
-        let (target, length) = match (RequestTarget::of(&head), BodyLength::of_request(&head)) {
+        let (target, length) = match (target, BodyLength::of_request(&head)) {
             (Ok(_), _) if head.method == "PRI" => return self.bad_request(session, client, "PRI").await,
             (Err(error), _) => return self.bad_request(session, client, &error.to_string()).await,
             (_, Err(error)) => return self.bad_request(session, client, &error.to_string()).await,
@@ -180,22 +184,16 @@ impl Http {
         let asked = grant.asked(target.address());
         if session.refuses(&asked, if is_udp { "udp" } else { "tcp" }).await {
             let own = [("Proxy-Agent", self.settings.agent.as_str())];
-            self.answer(session, client, &answer::refusal(&self.settings, 403, &own)).await?;
+            self.refusal(session, client, 403, &own).await?;
             return Ok(Next::Close);
         }
         if is_udp {
-            return self.grant_udp(session, client, &head, asked).await;
+            return self.grant_udp(session, client, asked).await;
         }
         match target {
-            RequestTarget::Tunnel(_) => {
-                session.note(|record| {
-                    record.proto = "http";
-                    record.http = Some(HttpRecord::of(&head, &asked.target.to_string()));
-                });
-                self.connect(session, client, asked).await
-            }
+            RequestTarget::Tunnel(_) => self.connect(session, client, asked).await,
             RequestTarget::Forward { authority, path, .. } => {
-                let forward = Forward { head: &head, authority, path: &path, length, asked };
+                let forward = Forward { head: &head, authority: &authority, path: &path, length, asked };
                 self.forward(session, client, forward, kept, drain).await
             }
         }
@@ -204,7 +202,7 @@ impl Http {
     async fn connect(&self, session: &Session<'_>, client: &mut Buffered, asked: Asked) -> Result<Next, HandlerError> {
         match session.dial(&asked).await {
             Ok(upstream) => {
-                session.note(|record| record.http.iter_mut().for_each(|http| http.status_code = 200));
+                status(session, 200);
                 self.answer(session, client, &answer::established(&self.settings)).await?;
                 Ok(Next::Tunnel(Tunnel {
                     upstream: upstream.conn,
@@ -215,9 +213,8 @@ impl Http {
                 }))
             }
             Err(error) => {
-                session.note(|record| record.http.iter_mut().for_each(|http| http.status_code = 503));
                 let own = [("Proxy-Agent", self.settings.agent.as_str())];
-                self.answer(session, client, &answer::refusal(&self.settings, 503, &own)).await?;
+                self.refusal(session, client, 503, &own).await?;
                 Err(error.into())
             }
         }
@@ -259,12 +256,45 @@ impl Http {
             client = %session.info.client,
             "bad request: {reason}"
         );
-        self.answer(session, client, &answer::refusal(&self.settings, 400, &[])).await?;
+        self.refusal(session, client, 400, &[]).await?;
         Ok(Next::Close)
+    }
+
+    /// Refuses what the client wants, with headers of the proxy's own.
+    async fn refusal(
+        &self,
+        session: &Session<'_>,
+        client: &Buffered,
+        code: u16,
+        own: &[(&str, &str)],
+    ) -> Result<(), HandlerError> {
+        status(session, code);
+        self.answer(session, client, &answer::refusal(&self.settings, code, own)).await
     }
 
     /// Writes an answer of the proxy's own. They are short: a client that doesn't take one in time has gone away.
     async fn answer(&self, session: &Session<'_>, client: &Buffered, answer: &[u8]) -> Result<(), HandlerError> {
         exchange::send(session, &client.stream, self.settings.read_timeout, answer).await
     }
+}
+
+/// Records what a request says, before anybody has judged it.
+fn note(record: &mut Record, head: &RequestHead<'_>, target: Option<&RequestTarget<'_>>) {
+    let (host, scheme) = match target {
+        Some(RequestTarget::Forward { authority, .. }) => (authority.as_ref(), "http"),
+        Some(RequestTarget::Tunnel(_)) | None => (head.target, ""),
+    };
+    record.proto = "http";
+    record.host = target.map(|target| target.address().to_string()).unwrap_or_default();
+    let said = head.headers.get("proxy-authorization").and_then(Credentials::parse).unwrap_or_default();
+    record.client_id = String::from_utf8_lossy(&said.username).into_owned();
+    record.client_ip = HttpRecord::client_ip(&head.headers);
+    let mut http = HttpRecord::of(head, host);
+    http.scheme = scheme;
+    record.http = Some(http);
+}
+
+/// Records what was answered.
+fn status(session: &Session<'_>, code: u16) {
+    session.note(|record| record.http.iter_mut().for_each(|http| http.status_code = code));
 }

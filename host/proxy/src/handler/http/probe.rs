@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
 use super::answer::{self, After};
-use super::{Asked, HandlerError, Http, Next, ProbeResist, Session, Tunnel, WebPage};
+use super::{Asked, HandlerError, Http, Next, ProbeResist, Session, Tunnel, WebPage, status};
 use crate::Router;
 use crate::handler::exchange::Persistence;
 use crate::net::{Activity, BodyError, Buffer, Buffered, Flow, HeadReadError, Meters, read_head, relay_body};
@@ -44,6 +44,7 @@ impl Http {
         match &self.settings.probe_resist {
             Some(probe_resist) if !self.knocks(head) => self.decoy(session, client, bytes, probe_resist).await,
             _ => {
+                status(session, 407);
                 self.answer(session, client, &self.authentication_required(head)).await?;
                 Ok(Next::Close)
             }
@@ -71,8 +72,8 @@ impl Http {
         probe_resist: &ProbeResist,
     ) -> Result<Next, HandlerError> {
         let shown = match probe_resist {
-            ProbeResist::Code(status) => {
-                self.answer(session, client, &answer::refusal(&self.settings, *status, &[])).await?;
+            ProbeResist::Code(code) => {
+                self.refusal(session, client, *code, &[]).await?;
                 return Ok(Next::Close);
             }
             ProbeResist::Host(address) => match dial(address).await {

@@ -151,8 +151,8 @@ impl FromStr for WebPage {
         match RequestTarget::of(&head)? {
             RequestTarget::Forward { address, authority, path } => Ok(Self {
                 tls: https.is_some(),
-                address: if https.is_some() { HostPort::parse(authority, 443)? } else { address },
-                authority: authority.to_owned(),
+                address: if https.is_some() { HostPort::parse(&authority, 443)? } else { address },
+                authority: authority.into_owned(),
                 path: path.into_owned(),
             }),
             RequestTarget::Tunnel(_) => Err(TargetError::NoTarget),

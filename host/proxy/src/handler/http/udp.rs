@@ -1,9 +1,7 @@
 //! UDP over HTTP: frames with datagrams behind a CONNECT (GOST reference, dataplane 7).
 
-use drawspan_wire::http1::RequestHead;
-
 use super::super::datagrams::relay;
-use super::{Asked, Buffered, HandlerError, Http, HttpRecord, Next, Session, answer};
+use super::{Asked, Buffered, HandlerError, Http, Next, Session, answer, status};
 use crate::net::Datagrams;
 
 impl Http {
@@ -12,20 +10,15 @@ impl Http {
         &self,
         session: &Session<'_>,
         client: &Buffered,
-        head: &RequestHead<'_>,
         asked: Asked,
     ) -> Result<Next, HandlerError> {
-        let status = if self.settings.udp { 200 } else { 403 };
-        session.note(|record| {
-            (record.network, record.proto) = ("udp", "http");
-            let mut http = HttpRecord::of(head, &asked.target.to_string());
-            http.status_code = status;
-            record.http = Some(http);
-        });
+        session.note(|record| record.network = "udp");
         if !self.settings.udp {
-            self.answer(session, client, &answer::failure(status)).await?;
+            status(session, 403);
+            self.answer(session, client, &answer::failure(403)).await?;
             return Ok(Next::Close);
         }
+        status(session, 200);
         self.answer(session, client, &answer::relaying()).await?;
         Ok(Next::Datagrams(asked))
     }

@@ -42,6 +42,10 @@ impl Socks4 {
             return Ok(None);
         };
         let request = client.receive(Request::parse).await?;
+        session.note(|record| {
+            record.host = request.address.host_port().map(|target| target.to_string()).unwrap_or_default();
+            record.client_id = String::from_utf8_lossy(&request.user_id).into_owned();
+        });
         // The user id takes the place of a password too: there is none.
         let Some(grant) = Grant::ask(&self.parts, session, request.user_id, b"").await else {
             client.refuse(&v4::reply(v4::BAD_USER_ID)).await?;

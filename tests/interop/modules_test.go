@@ -1,0 +1,444 @@
+package interop
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// moduleServices are a service of each handler, all of whose modules are plugins; $E is a server that sends back what it is
+// sent, $M one that sends datagrams back the other way round.
+const moduleServices = `
+services:
+- {name: http, addr: $P0, $SERVICE, handler: {type: http, $HANDLER, metadata: {udp: true}}, listener: {type: tcp}}
+- {name: socks4, addr: $P1, $SERVICE, handler: {type: socks4, $HANDLER}, listener: {type: tcp}}
+- {name: socks5, addr: $P2, $SERVICE, handler: {type: socks5, $HANDLER, metadata: {udp: true, bind: true, notls: true}}, listener: {type: tcp}}
+- {name: auto, addr: $P3, $SERVICE, handler: {type: auto, $HANDLER}, listener: {type: tcp}}
+- {name: tcp, addr: $P4, $SERVICE, handler: {type: tcp}, listener: {type: tcp}, forwarder: {nodes: [{name: target-0, addr: $E}]}}
+- {name: forward, addr: $P5, $SERVICE, handler: {type: forward}, listener: {type: tcp}, forwarder: {nodes: [{name: target-0, addr: 'mapped.test:$EP'}]}}
+- {name: nobody, addr: $P6, $SERVICE, handler: {type: tcp}, listener: {type: tcp}, forwarder: {nodes: [{name: target-0, addr: $N}]}}
+- {name: chained, addr: $P7, $SERVICE, handler: {type: http, $HANDLER, chain: chain-0}, listener: {type: tcp}}
+- {name: chained5, addr: $P8, $SERVICE, handler: {type: socks5, $HANDLER, chain: chain-0, metadata: {notls: true}}, listener: {type: tcp}}
+- {name: forward-hop, addr: $P9, $SERVICE, handler: {type: tcp, chain: chain-0}, listener: {type: tcp}, forwarder: {nodes: [{name: target-0, addr: $E}]}}
+- {name: tls, addr: $Q0, $SERVICE, handler: {type: socks5, $HANDLER, metadata: {notls: true}}, listener: {type: tls}}
+- {name: proxied, addr: $Q1, admission: m, bypass: m, hosts: m, resolver: m, limiter: m, recorders: $TOLD, handler: {type: http, $HANDLER}, listener: {type: tcp}, metadata: {proxyProtocol: 1}}
+- {name: udp, addr: $Q2, $SERVICE, handler: {type: udp}, listener: {type: udp}, forwarder: {nodes: [{name: target-0, addr: $M}]}}
+- {name: node, addr: $Q3, handler: {type: http}, listener: {type: tcp}}
+authers: [{name: m, plugin: {type: $TYPE, addr: '$AUTHER'}}]
+admissions: [{name: m, plugin: {type: $TYPE, addr: '$ADMISSION'}}]
+bypasses: [{name: m, plugin: {type: $TYPE, addr: '$BYPASS'}}]
+hosts: [{name: m, plugin: {type: $TYPE, addr: '$HOSTS'}}]
+resolvers: [{name: m, plugin: {type: $TYPE, addr: '$RESOLVER'}}]
+limiters: [{name: m, plugin: {type: $TYPE, addr: '$LIMITER'}}]
+recorders: [{name: m, plugin: {type: $TYPE, addr: '$RECORDER'}}]
+hops: [{name: hop-0, plugin: {type: $TYPE, addr: '$HOP'}}]
+chains: [{name: chain-0, hops: [{name: hop-0}]}]
+`
+
+const (
+	moduleRecorders = `[{name: m, record: recorder.service.client.address}, {name: m, record: recorder.service.router.dial.address},
+  {name: m, record: recorder.service.router.dial.address.error}, {name: m, record: recorder.service.handler}]`
+	moduleService = `admission: m, bypass: m, hosts: m, resolver: m, limiter: m, recorders: ` + moduleRecorders
+	moduleHandler = `auther: m, limiter: m`
+)
+
+// moduleTalk is what a client says and all that it gets to see; both as in socksTalks, or as text behind a quote.
+type moduleTalk struct {
+	name, service, send, want string
+	from                      string // 127.0.0.1 if empty
+	ours                      string // what is seen from drawspan, if that is another thing
+	unrecorded                bool   // no record of the connection is written
+	port                      int    // where in what is seen a port is that changes
+	limits                    string // why the limiter is asked otherwise
+}
+
+var (
+	asGost    = basic("gost:secret")
+	loggedIn  = "0502 0100"
+	logIn     = "050102 | 0104676f737406736563726574"
+	proxyHead = "PROXY TCP4 192.0.2.7 198.51.100.9 4711 443\r\n"
+)
+
+const (
+	proxyAgent = "Proxy-Agent: gost/3.0\r\n"
+	closing    = "Connection: close\r\n"
+	challenge  = unauthorized + closing + "Proxy-Authenticate: Basic realm=\"gost\"\r\n\r\n"
+	tunnelled  = established + proxyAgent + "\r\n"
+	forbidden2 = "HTTP/1.1 403 Forbidden\r\n" + closing + proxyAgent + "\r\n"
+	failed     = unavailable + closing + proxyAgent + "\r\n"
+)
+
+var moduleTalks = []moduleTalk{
+	{name: "connect", service: "P0", send: "'" + connect("$E", asGost) + "|'hello", want: "'" + tunnelled + "hello"},
+	{name: "connect by name", service: "P0", send: "'" + connect("mapped.test:$EP", asGost) + "|'hello", want: "'" + tunnelled + "hello"},
+	{name: "connect by resolver", service: "P0", send: "'" + connect("resolved.test:$EP", asGost) + "|'hello", want: "'" + tunnelled + "hello"},
+	{name: "connect, unknown name", service: "P0", send: "'" + connect("nowhere.test:$EP", asGost), want: "'" + failed},
+	{name: "connect to nobody", service: "P0", send: "'" + connect("$N", asGost), want: "'" + failed},
+	{name: "connect, wrong password", service: "P0", send: "'" + connect("$E", basic("gost:wrong")), want: "'" + challenge},
+	{name: "connect, no user", service: "P0", send: "'" + connect("$E"), want: "'" + challenge},
+	{name: "connect, bypass", service: "P0", send: "'" + connect("a.blocked:443", asGost), want: "'" + forbidden2},
+	{name: "connect, admission", service: "P0", from: denied, send: "'" + connect("$E", asGost), unrecorded: true},
+	{name: "get", service: "P0", send: "'" + get("http://$H/path", asGost), want: "'$GOT"},
+	{name: "get, bypass", service: "P0", send: "'" + get("http://a.blocked/", asGost), want: "'" + forbidden2},
+	{name: "get from nobody", service: "P0", send: "'" + get("http://$N/", asGost), want: "'" + unavailable + "Content-Length: 0\r\n\r\n"},
+	{name: "http datagrams", service: "P0", send: "'" + connect("a.test:53", asGost, "X-Gost-Protocol: udp\r\n") + "|0003 ff 01 $MA 616263",
+		want: "'" + ok + "Content-Length: 0\r\n\r\n|0003 ff 01 $MA 636261"},
+
+	{name: "socks4", service: "P1", send: "0401 $EO 676f737400", want: "005d000000000000"},
+	{name: "socks4 by name", service: "P1", send: "0401 $EQ 00000001 706c61696e00 6d61707065642e7465737400", want: "005d000000000000"},
+	{name: "socks4, admission", service: "P1", from: denied, send: "0401 $EO 676f737400", unrecorded: true},
+
+	{name: "socks5", service: "P2", send: logIn + "| 05010001 $EA |'hello", want: loggedIn + "05000001000000000000 |'hello"},
+	{name: "socks5 by name", service: "P2", send: logIn + "| 05010003 0b 6d61707065642e74657374 $EQ |'hello", want: loggedIn + "05000001000000000000 |'hello"},
+	{name: "socks5 to nobody", service: "P2", send: logIn + "| 05010001 $NA", want: loggedIn + "05030001000000000000"},
+	{name: "socks5, wrong password", service: "P2", send: "050102 | 0104676f73740577726f6e67", want: "0502 0101"},
+	{name: "socks5, bypass", service: "P2", send: logIn + "| 05010003 09 612e626c6f636b6564 0050", want: loggedIn + "05020001000000000000"},
+	{name: "socks5, admission", service: "P2", from: denied, send: "050102", unrecorded: true},
+	{name: "socks5 datagrams", service: "P2", send: logIn + "| 05f30001 000000000000 | 0003 ff 01 $MA 616263",
+		want: loggedIn + "05000004 00000000000000000000000000000000 0000 | 0003 ff 01 $MA 636261", port: 24},
+	{name: "socks5 over tls", service: "Q0", send: logIn + "| 05010001 $EA |'hello", want: loggedIn + "05000001000000000000 |'hello"},
+
+	{name: "auto, http", service: "P3", send: "'" + connect("$E", asGost) + "|'hello", want: "'" + tunnelled + "hello"},
+	{name: "auto, http, wrong password", service: "P3", send: "'" + connect("$E", basic("gost:wrong")), want: "'" + challenge},
+	{name: "auto, socks4", service: "P3", send: "0401 $EO 676f737400", want: "005d000000000000"},
+	{name: "auto, socks5", limits: "its protocols share what is known of a client's limits", service: "P3", send: logIn + "| 05010001 $EA |'hello", want: loggedIn + "05000001000000000000 |'hello"},
+	{name: "auto, socks5, bypass", service: "P3", send: logIn + "| 05010003 09 612e626c6f636b6564 0050", want: loggedIn + "05020001000000000000"},
+
+	{name: "tcp", service: "P4", send: "'hello", want: "'hello"},
+	{name: "forward by name", service: "P5", send: "'hello", want: "'hello"},
+	{name: "tcp to nobody", limits: "GOST asks when the first byte moves, and none does", service: "P6", send: "'hello"},
+	{name: "tcp, admission", service: "P4", from: denied, send: "'hello", unrecorded: true},
+
+	{name: "hop", service: "P7", send: "'" + connect("$E", asGost) + "|'hello", want: "'" + tunnelled + "hello"},
+	{name: "hop by name", service: "P7", send: "'" + connect("mapped.test:$EP", asGost) + "|'hello", want: "'" + tunnelled + "hello"},
+	{name: "hop, no node", service: "P7", send: "'" + connect("x.direct:$EP", asGost), want: "'" + failed},
+	{name: "hop, whose node finds nobody", service: "P7", send: "'" + connect("$N", asGost), want: "'" + failed},
+	{name: "hop of socks5", service: "P8", send: logIn + "| 05010001 $EA |'hello", want: loggedIn + "05000001000000000000 |'hello"},
+	{name: "hop of a forwarder", service: "P9", send: "'hello", want: "'hello"},
+
+	{name: "PROXY", service: "Q1", send: "'" + proxyHead + connect("$E", asGost) + "|'hello", want: "'" + tunnelled + "hello"},
+	{name: "PROXY, wrong password", service: "Q1", send: "'" + proxyHead + connect("$E", basic("gost:wrong")), want: "'" + challenge},
+
+	{name: "udp", limits: "GOST has no limit of its own for each UDP client", service: "Q2", send: "'abc", want: "'cba"},
+	{name: "udp, admission", service: "Q2", from: denied, send: "'abc", unrecorded: true},
+}
+
+// moduleDiffers are the differences in what modules are asked and told, with their reasons. There are no others.
+var moduleDiffers = struct {
+	once    map[string]string // asked again what they were asked already
+	apart   map[string]string // asked at another time
+	fields  map[string]string // fields of questions
+	records map[string]string // fields of a handler's record
+}{
+	once: map[string]string{
+		"admission": "one question per decision: GOST asks about a connection in the listener and in the service",
+		"limiter":   "one question per key: GOST asks about each direction",
+		"bypass":    "one question per decision: GOST asks about a plain request twice",
+	},
+	apart: map[string]string{
+		"limiter": "GOST asks when the first byte moves, drawspan before the handler and before the copying",
+	},
+	fields: map[string]string{
+		"admission network": "later GOSTs say it too",
+		"admission service": "GOST asks about datagrams without it, and then about their session with it",
+		"limiter src":       "GOST has the address there from which the PROXY header came",
+	},
+	records: map[string]string{
+		"http request header Proxy-Authorization": "a password has no place in a record",
+		"http response header":                    "GOST has the headers of its own answers there, some of them",
+		"http statusCode":                         "GOST says 0 of a CONNECT that it has answered by 200",
+		"remote":                                  "GOST has the address there from which the PROXY header came",
+		"local":                                   "and the one to which",
+		"route":                                   "GOST names the way that failed; drawspan does in err, and later GOSTs don't",
+	},
+}
+
+// TestModules compares, connection by connection, which modules are asked and told what, in which order.
+func TestModules(t *testing.T) {
+	origin, echoes, mirror, nobody := startOrigin(t), echoServer(t, "tcp4", "127.0.0.1:0"), udpMirror(t), unusedAddr(t)
+	for _, kind := range []string{"grpc", "http"} {
+		t.Run(kind, func(t *testing.T) {
+			node := unusedAddr(t)
+			server := startPluginserver(t, "-user", "gost", "-password", "secret", "-node", node)
+			_, echoPort, _ := net.SplitHostPort(echoes)
+			got := "GET /path HTTP/1.1\r\nHost: " + origin + "\r\nUser-Agent: interop\r\n\r\n"
+			got = fmt.Sprintf("%sX-Origin: yes\r\nContent-Length: %d\r\n\r\n%s", ok, len(got), got)
+			fill := []string{
+				"$SERVICE", moduleService, "$TOLD", moduleRecorders, "$HANDLER", moduleHandler, "$TYPE", kind, "$Q3", node,
+				"$GOT", got, "$EQ", hexPort(echoes), "$EP", echoPort, "$EO", hexPort(echoes) + hexIP(echoes), "$EA", hexIP(echoes) + hexPort(echoes),
+				"$E", echoes, "$H", origin, "$NA", hexIP(nobody) + hexPort(nobody), "$N", nobody,
+				"$MA", hexIP(mirror) + hexPort(mirror), "$M", mirror,
+			}
+			for _, module := range []string{"auther", "admission", "bypass", "hosts", "resolver", "limiter", "recorder", "hop"} {
+				fill = slices.Insert(fill, 0, "$"+strings.ToUpper(module), server.plugin(kind, module))
+			}
+			run := func(t *testing.T, binary string, isOurs bool) map[string][]string {
+				addrs := map[string]string{"Q0": unusedAddr(t), "Q1": unusedAddr(t), "Q2": unusedAddr(t)}
+				for i := range 10 {
+					addrs[fmt.Sprintf("P%d", i)] = unusedAddr(t)
+				}
+				fill := slices.Clone(fill)
+				for name, addr := range addrs {
+					fill = slices.Insert(fill, 0, "$"+name, addr)
+				}
+				values := strings.NewReplacer(fill...)
+				file := filepath.Join(t.TempDir(), "gost.yaml")
+				// Twice: values have values.
+				if err := os.WriteFile(file, []byte(values.Replace(values.Replace(moduleServices))), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				// The last of them is the last that listens; nothing is asked about it.
+				startGateway(t, binary, file, node)
+				settle(t, server)
+				all := map[string][]string{}
+				for _, talk := range moduleTalks {
+					want := talk.want
+					if isOurs && talk.ours != "" {
+						want = talk.ours
+					}
+					expected := bytes.Join(spoken(t, values, want), nil)
+					got := talkModules(t, talk, addrs[talk.service], values, expected)
+					if talk.port > 0 && len(got) > talk.port+2 {
+						got[talk.port], got[talk.port+1] = 0, 0
+					}
+					if !bytes.Equal(sortHead(got), sortHead(expected)) {
+						t.Errorf("%s: the client sees %q, want %q", talk.name, got, expected)
+					}
+					all[talk.name] = lines(t, talk, askedFor(t, server, !talk.unrecorded))
+				}
+				return all
+			}
+			var gost map[string][]string
+			t.Run("gost", func(t *testing.T) { gost = run(t, gostpeer, false) })
+			t.Run("drawspan", func(t *testing.T) {
+				drawspan := run(t, drawspanBinary(t), true)
+				for _, talk := range moduleTalks {
+					if a, b := gost[talk.name], drawspan[talk.name]; !slices.Equal(a, b) {
+						t.Errorf("%s: it asks and tells\n%s\nwant, as GOST,\n%s", talk.name, without(b, a), without(a, b))
+					}
+				}
+			})
+		})
+	}
+}
+
+// without marks the lines that others haven't.
+func without(lines, others []string) string {
+	var text strings.Builder
+	for _, line := range lines {
+		mark := "  "
+		if !slices.Contains(others, line) {
+			mark = "* "
+		}
+		text.WriteString("\t" + mark + line + "\n")
+	}
+	return text.String()
+}
+
+// spoken are the parts of what a talk says or sees.
+func spoken(t *testing.T, values *strings.Replacer, text string) (parts [][]byte) {
+	t.Helper()
+	for part := range strings.SplitSeq(text, "|") {
+		part = values.Replace(strings.TrimLeft(part, " "))
+		if quoted, is := strings.CutPrefix(part, "'"); is {
+			parts = append(parts, []byte(quoted))
+		} else {
+			parts = append(parts, unhex(t, part))
+		}
+	}
+	return parts
+}
+
+// talkModules says the parts of a talk, the next when something came back, and returns all that did. A service that has said
+// what is wanted and waits for more is cut off.
+func talkModules(t *testing.T, talk moduleTalk, addr string, values *strings.Replacer, want []byte) (got []byte) {
+	t.Helper()
+	from := talk.from
+	if from == "" {
+		from = here
+	}
+	conn := dialFrom(t, from, talk.service, addr)
+	defer conn.Close()
+	buffer := make([]byte, 65536)
+	parts := spoken(t, values, talk.send)
+	for i, part := range parts {
+		conn.Write(part)
+		for {
+			read, err := conn.Read(buffer)
+			got = append(got, buffer[:read]...)
+			if err != nil {
+				return got
+			}
+			if i+1 < len(parts) || len(got) >= len(want) {
+				break
+			}
+		}
+	}
+	if tcp, is := conn.(*net.TCPConn); is {
+		tcp.CloseWrite()
+		rest, _ := io.ReadAll(conn)
+		got = append(got, rest...)
+	}
+	return got
+}
+
+// dialFrom connects to a service from that address. A client that is denied hears nothing; by UDP that takes a while.
+func dialFrom(t *testing.T, from, service, addr string) net.Conn {
+	t.Helper()
+	var conn net.Conn
+	var err error
+	if service == "Q2" {
+		conn, err = (&net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(from)}}).Dial("udp4", addr)
+	} else {
+		conn, err = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).Dial("tcp4", addr)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.SetDeadline(time.Now().Add(deadline))
+	if service == "Q2" && from == denied {
+		conn.SetDeadline(time.Now().Add(300 * time.Millisecond))
+	}
+	if service == "Q0" {
+		return tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+	}
+	return conn
+}
+
+// askedFor are the questions about one connection: up to its record, or until there are no more for a while.
+func askedFor(t *testing.T, server *pluginServer, recorded bool) (all []record) {
+	t.Helper()
+	isRecord := func(r record) bool { return strings.Contains(lines(t, moduleTalk{}, []record{r})[0], `"sid"`) }
+	for end := time.Now().Add(deadline); recorded && !slices.ContainsFunc(all, isRecord) && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		all = append(all, server.asked(t)...)
+	}
+	if !recorded {
+		time.Sleep(300 * time.Millisecond)
+		all = server.asked(t)
+	}
+	return all
+}
+
+// moduleOf is the name of the module, from the path of an HTTP server or from a method of gRPC.
+func moduleOf(r record) string {
+	name := strings.ToLower(r.Path[strings.LastIndex(r.Path, "/")+1:])
+	methods := map[string]string{"authenticate": "auther", "admit": "admission", "lookup": "hosts", "resolve": "resolver", "limit": "limiter", "record": "recorder", "select": "hop"}
+	if module, is := methods[name]; is {
+		return module
+	}
+	return name
+}
+
+var ephemeral = regexp.MustCompile(`(127\.0\.0\.\d+|\[::\]):\d+`)
+
+// lines are questions in a form to compare: the module and its fields, without what differs by moduleDiffers or from run to run.
+func lines(t *testing.T, talk moduleTalk, asked []record) (all []string) {
+	t.Helper()
+	var apart []string
+	isUDP, isProxied := talk.service == "Q2", talk.service == "Q1"
+	for _, r := range asked {
+		module := moduleOf(r)
+		var body map[string]any
+		if err := json.Unmarshal([]byte(r.Body), &body); err != nil {
+			t.Fatalf("%q: %v", r.Body, err)
+		}
+		if data, ok := body["data"].(string); ok {
+			text, err := base64.StdEncoding.DecodeString(data)
+			if err != nil {
+				t.Fatalf("%q: %v", data, err)
+			}
+			var object map[string]any
+			if json.Unmarshal(text, &object) == nil {
+				withoutDifferences(object, isProxied)
+				body["data"] = object
+			} else {
+				body["data"] = string(text)
+			}
+		}
+		for field := range moduleDiffers.fields {
+			of, key, _ := strings.Cut(field, " ")
+			if of == module && (key == "network" || key == "service" && isUDP || key == "src" && isProxied) {
+				delete(body, key)
+			}
+		}
+		hideChanging(body)
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if module == "limiter" && talk.limits != "" {
+			continue
+		}
+		line := module + " " + string(text)
+		to := &all
+		if moduleDiffers.apart[module] != "" {
+			to = &apart
+		}
+		if moduleDiffers.once[module] == "" || !slices.Contains(*to, line) {
+			*to = append(*to, line)
+		}
+	}
+	return append(all, apart...)
+}
+
+// withoutDifferences takes out of a handler's record what differs: some of it only of connections that came to nothing, or where
+// the proxy answers itself.
+func withoutDifferences(object map[string]any, isProxied bool) {
+	for key := range recordsDiffer {
+		delete(object, key)
+	}
+	http, _ := object["http"].(map[string]any)
+	for path := range moduleDiffers.records {
+		var counts bool
+		switch path {
+		case "route":
+			counts = object["dst"] == ""
+		case "remote", "local":
+			counts = isProxied
+		case "http request header Proxy-Authorization":
+			counts = true
+		case "http statusCode":
+			counts = http["method"] == "CONNECT" && (object["dst"] != "" || object["network"] == "udp")
+		default:
+			// Where the proxy has answered itself.
+			counts = http["method"] == "CONNECT" || object["dst"] == ""
+		}
+		if !counts {
+			continue
+		}
+		keys := strings.Fields(path)
+		inner := object
+		for _, key := range keys[:len(keys)-1] {
+			inner, _ = inner[key].(map[string]any)
+		}
+		delete(inner, keys[len(keys)-1])
+	}
+}
+
+// hideChanging leaves of addresses of clients, ids and times only whether they are there.
+func hideChanging(body map[string]any) {
+	for key, value := range body {
+		switch text, _ := value.(string); {
+		case slices.Contains([]string{"client", "src", "remote", "local", "addr"}, key) && ephemeral.MatchString(text):
+			if key != "addr" || body["host"] == nil && body["scope"] == nil {
+				body[key] = ephemeral.ReplaceAllString(text, "…")
+			}
+		case slices.Contains([]string{"sid", "duration", "time"}, key) && value != "":
+			body[key] = "…"
+		}
+		if inner, is := value.(map[string]any); is {
+			hideChanging(inner)
+		}
+	}
+}
