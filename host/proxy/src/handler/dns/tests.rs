@@ -68,7 +68,8 @@ impl Setup {
             panic!("not a question")
         };
         let info = ConnInfo { certificate: None, service: "s".into(), sid: "".into(), client, local };
-        let handled = self.dns.handle(Conn { stream: question, info, limits: Vec::new(), counters: Box::default() }).await;
+        let handled =
+            self.dns.handle(Conn { stream: question, info, limits: Vec::new(), counters: Box::default() }).await;
         let mut reply = vec![0; 65_535];
         // What was sent within this machine has arrived.
         let length = self.client.recv(&mut reply).ok();
