@@ -29,6 +29,7 @@ mod recorder;
 mod render;
 mod reply;
 mod resolver;
+mod router;
 mod rule;
 mod secret;
 mod selector;
@@ -66,14 +67,15 @@ pub use plugin::{
 pub use recorder::{Recorder, RecorderKind, RedisRecorder, RedisRecords};
 pub use reply::{MAX_NODE, decode_node};
 pub use resolver::{Family, HostAndPort, Nameserver, NameserverAddr, Resolver, ResolverKind, Ttl};
+pub use router::{Route, Router, RouterKind};
 pub use rule::{Matcher, Rule};
 pub use secret::Secret;
 pub use selector::{Selector, Strategy};
 pub use service::{
     DnsHandler, DnsListener, DnsMode, Entrypoint, FileHandler, ForwardHandler, Forwarder, ForwarderHop, Handler,
     HandlerKind, HashSource, HttpHandler, LimiterScope, Listener, ListenerKind, MetricsHandler, ProbeResist, Record,
-    RecorderUse, RelayHandler, Reports, Service, ServiceMetadata, Sniffing, Socks5Handler, TcpKeepalive, TunnelHandler,
-    TunnelIngress, UdpListener, UnixListener, WsListener,
+    RecorderUse, RelayHandler, Reports, RouterHandler, Service, ServiceMetadata, Sniffing, Socks5Handler, TcpKeepalive,
+    TunHandler, TunListener, TunnelHandler, TunnelIngress, UdpListener, UnixListener, WsListener,
 };
 pub use source::{At, Place, Source};
 pub use tls::{Certificate, CipherSuite, ClientTls, GeneratedCertificate, ServerTls, TlsOptions, TlsVersion};
@@ -101,6 +103,8 @@ pub struct Config {
     pub ingresses: Vec<Ingress>,
     /// Who knows which gateway holds a tunnel.
     pub sds: Vec<ServiceDiscovery>,
+    /// Gateways of IP networks.
+    pub routers: Vec<Router>,
     /// Bytes per second.
     pub limiters: Vec<Limiter>,
     /// Connections at a time.

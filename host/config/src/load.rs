@@ -10,11 +10,12 @@ use crate::tls::ServerBlock;
 use crate::tree::{self, Node};
 use crate::{At, Config, Diagnostic, Input, ListenAddr, Loaded, Place, Severity, Source};
 use crate::{
-    admission, auther, chain, hop, hosts, ingress, limit, log, metrics, observer, recorder, resolver, service, tls,
+    admission, auther, chain, hop, hosts, ingress, limit, log, metrics, observer, recorder, resolver, router, service,
+    tls,
 };
 
 /// Keys that GOST knows and drawspan doesn't implement.
-const NOT_IMPLEMENTED: [&str; 6] = ["routers", "caches", "quotas", "loggers", "profiling", "api"];
+const NOT_IMPLEMENTED: [&str; 5] = ["caches", "quotas", "loggers", "profiling", "api"];
 
 /// Reads, merges and checks `inputs`: lists are concatenated; `tls`, `log` and `metrics` are taken from the last input that
 /// has them.
@@ -135,6 +136,7 @@ fn decode(root: &Node, config: &mut Config, certificate: &mut Option<ServerBlock
     object.list("hosts", &mut config.hosts, hosts::decode, cx);
     object.list("ingresses", &mut config.ingresses, ingress::decode, cx);
     object.list("sds", &mut config.sds, observer::sd, cx);
+    object.list("routers", &mut config.routers, router::decode, cx);
     object.list("limiters", &mut config.limiters, limit::traffic, cx);
     object.list("climiters", &mut config.climiters, limit::connections, cx);
     object.list("rlimiters", &mut config.rlimiters, limit::rate, cx);
@@ -166,13 +168,18 @@ fn complete(service: &mut Service, certificate: Option<&ServerBlock>) {
 fn check_addresses(config: &Config, cx: &mut Context) {
     let mut first: HashMap<_, (&Service, &At<ListenAddr>)> = HashMap::new();
     for service in &config.services {
-        let is_udp = service.listener.kind.is_udp();
-        let entrypoints = match &service.handler.kind {
-            HandlerKind::Tunnel(tunnel) => &tunnel.entrypoints[..],
-            _ => &[],
+        let is_tun = matches!(service.listener.kind, service::ListenerKind::Tun(_));
+        // What has no clients doesn't listen.
+        let own = (!is_tun || service.forwarder.is_none()).then_some(&service.addr);
+        let is_udp = is_tun || service.listener.kind.is_udp();
+        let (entrypoints, packets) = match &service.handler.kind {
+            HandlerKind::Tunnel(tunnel) => (&tunnel.entrypoints[..], None),
+            HandlerKind::Router(router) => (&[][..], router.entrypoint.as_ref()),
+            _ => (&[][..], None),
         };
         let entrypoints = entrypoints.iter().map(|entrypoint| (&entrypoint.addr, false));
-        for (addr, is_udp) in [(&service.addr, is_udp)].into_iter().chain(entrypoints) {
+        let packets = packets.map(|addr| (addr, true));
+        for (addr, is_udp) in own.map(|addr| (addr, is_udp)).into_iter().chain(entrypoints).chain(packets) {
             if addr.is_ephemeral() {
                 continue;
             }

@@ -9,7 +9,9 @@ mod listener;
 mod metadata;
 mod recorders;
 mod relay;
+mod router;
 mod socks5;
+mod tun;
 mod tunnel;
 
 use std::time::Duration;
@@ -23,7 +25,9 @@ pub use listener::{Listener, ListenerKind, TcpKeepalive, UdpListener, UnixListen
 pub use metadata::{LimiterScope, ServiceMetadata};
 pub use recorders::{Record, RecorderUse};
 pub use relay::RelayHandler;
+pub use router::RouterHandler;
 pub use socks5::Socks5Handler;
+pub use tun::{TunHandler, TunListener};
 pub use tunnel::{Entrypoint, TunnelHandler, TunnelIngress};
 
 pub(crate) use handler::is_known as is_handler;
@@ -151,6 +155,15 @@ fn check(service: &Service, cx: &mut Context) {
         let message = format!("service `{}`: a dns listener and a dns handler go together", service.name.value);
         let help = "its `mode` says what carries questions: udp, tcp, tls or https";
         cx.push(crate::Diagnostic::error(&service.addr.place, message).with_help(help));
+    }
+    match (&service.listener.kind, &service.handler.kind) {
+        (_, HandlerKind::Router(_)) => router::check(service, cx),
+        (ListenerKind::Tun(listener), HandlerKind::Tun(handler)) => tun::check(service, listener, handler, cx),
+        (ListenerKind::Tun(_), _) | (_, HandlerKind::Tun(_)) => {
+            let message = format!("service `{}`: a tun listener and a tun handler go together", service.name.value);
+            cx.push(crate::Diagnostic::error(&service.addr.place, message));
+        }
+        _ => {}
     }
 }
 

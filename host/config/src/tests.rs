@@ -7,6 +7,7 @@ mod dns;
 mod forwarders;
 mod metadata;
 mod modules;
+mod tun;
 
 fn text(text: &str) -> Input {
     Input::Text { name: "test.yaml".into(), text: text.into(), folder: "tests/good".into() }

@@ -20,6 +20,7 @@ use drawspan_proxy::{Direct, Metrics, WsClient};
 use drawspan_wire::http1::HostPort;
 use drawspan_wire::proxy_protocol::Version;
 use drawspan_wit::{Module, boxed};
+use uuid::Uuid;
 
 use crate::modules::Modules;
 use crate::plugins::Plugins;
@@ -317,6 +318,9 @@ fn proxy_connector(from: &drawspan_config::Connector, place: &Place) -> Result<C
             auth,
             timeout,
         }),
+        ConnectorKind::Router { id } => {
+            Connector::Router(connector::Router { auth, id: id.map(Uuid::into_bytes), timeout })
+        }
         ConnectorKind::Sni { host } => Connector::Sni(connector::Sni { host: host.clone() }),
         ConnectorKind::Forward => Connector::Forward,
         ConnectorKind::Direct { reject } => Connector::Direct { reject: *reject },

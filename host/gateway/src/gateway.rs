@@ -7,8 +7,9 @@ use std::time::Duration;
 use drawspan_config::{Config, Diagnostic, ListenAddr, ListenerKind, TcpKeepalive};
 use drawspan_plugin_client::Metrics as PluginMetrics;
 use drawspan_proxy::Router;
+use drawspan_proxy::handler::PacketEntrypoint;
 use drawspan_proxy::listener::{
-    DnsListener, Listener, RemoteListener, TcpListener, TcpOptions, UdpListener, UdpSettings, UnixListener,
+    DnsListener, Listener, RemoteListener, TcpListener, TcpOptions, TunListener, UdpListener, UdpSettings, UnixListener,
 };
 use drawspan_wire::http1::HostPort;
 use prometheus_client::registry::Registry;
@@ -67,9 +68,7 @@ impl Gateway {
             match objects.service(service) {
                 Ok(mut made) => {
                     let beside = std::mem::take(&mut made.entrypoints).into_iter().map(|(addr, service)| {
-                        let entrypoints = Vec::new();
-                        let (reporter, client_reporter, remote, dns) = (None, None, None, None);
-                        let made = Made { service, reporter, client_reporter, remote, entrypoints, dns };
+                        let made = Made::bare(service);
                         Ready { made, addr, listener: drawspan_config::Listener::tcp() }
                     });
                     services.push(Ready { made, addr: service.addr.value.clone(), listener: service.listener.clone() });
@@ -105,17 +104,31 @@ impl Gateway {
     pub async fn bind(self) -> Result<Bound, BindError> {
         let sids = Arc::new(Sids::new());
         let mut services = Vec::with_capacity(self.services.len());
+        let mut entrypoints = Vec::new();
         for Ready { made, addr, listener } in self.services {
-            let Made { service, reporter, client_reporter, remote, entrypoints: _, dns } = made;
-            let bound = match dns {
-                Some(mode) => DnsListener::bind(&addr.to_string(), mode, self.tasks.clone()).await.map(Listener::Dns),
-                None => bind(&addr, &listener, remote, &service.name).await,
+            let Made { service, reporter, client_reporter, remote, entrypoints: _, dns, packets, interface } = made;
+            let bound = match (dns, interface) {
+                (Some(mode), _) => {
+                    DnsListener::bind(&addr.to_string(), mode, self.tasks.clone()).await.map(Listener::Dns)
+                }
+                (None, Some(interface)) => TunListener::bind(&addr.to_string(), interface).await.map(Listener::Tun),
+                (None, None) => bind(&addr, &listener, remote, &service.name).await,
             };
             let listener = bound.map_err(|source| BindError { service: Arc::clone(&service.name), source })?;
+            let entrypoint = match packets {
+                Some((addr, entrypoint)) => {
+                    let bound = entrypoint.bind(&addr.to_string()).await;
+                    let local = bound.map_err(|source| BindError { service: Arc::clone(&service.name), source })?;
+                    tracing::info!(kind = "service", service = %service.name, "entrypoint: {local}");
+                    Some(entrypoint)
+                }
+                None => None,
+            };
+            entrypoints.extend(entrypoint);
             let (service, sids) = (Arc::new(service), Arc::clone(&sids));
             services.push(Serving { listener, service, sids, reporter, client_reporter });
         }
-        Ok(Bound { services, connections: self.tasks })
+        Ok(Bound { services, entrypoints, connections: self.tasks })
     }
 }
 
@@ -161,6 +174,7 @@ fn udp_settings(udp: &drawspan_config::UdpListener) -> UdpSettings {
 /// A gateway that has its addresses.
 pub struct Bound {
     services: Vec<Serving>,
+    entrypoints: Vec<PacketEntrypoint>,
     connections: TaskTracker,
 }
 
@@ -173,6 +187,10 @@ impl Bound {
         let listeners = TaskTracker::new();
         for service in self.services {
             listeners.spawn(serve(service, drain.clone(), connections.clone()));
+        }
+        for entrypoint in self.entrypoints {
+            let drain = drain.clone();
+            listeners.spawn(async move { drain.run_until_cancelled(entrypoint.run()).await });
         }
         listeners.close();
         shutdown.await;

@@ -14,10 +14,12 @@ mod plugins;
 mod process;
 mod recorders;
 mod resolvers;
+mod routers;
 mod serve;
 mod services;
 mod sid;
 mod tls;
+mod tun;
 mod tunnels;
 mod without_effect;
 

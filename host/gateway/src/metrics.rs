@@ -48,6 +48,6 @@ impl Objects {
             handshake_timeout: READ_TIMEOUT,
             handler: Handler::Web(Web::new(parts, page, settings)),
         };
-        Made { service, reporter: None, client_reporter: None, remote: None, entrypoints: Vec::new(), dns: None }
+        Made::bare(service)
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use drawspan_config::{
     AdmissionKind, AdmissionPattern, At, AutherKind, BypassKind, BypassPattern, Config, Diagnostic, HostPattern,
-    HostsKind, IngressKind, IngressRule, LimitKey, LimiterKind, ResolverKind, Rules,
+    HostsKind, IngressKind, IngressRule, LimitKey, LimiterKind, ResolverKind, Route, RouterKind, Rules,
 };
 use drawspan_modules::{
     Admission, AdmissionRules, AllOf, Bypass, BypassGroup, BypassMember, BypassRules, ConnLimiter, Endpoint, HostTable,
-    Hosts, Ingress, IngressRules, LimitRules, Limiter, Observer, RateLimiter, Rates, Resolver, Rewriter,
-    ServiceDiscovery, TargetPattern, UserTable,
+    Hosts, Ingress, IngressRules, LimitRules, Limiter, Observer, RateLimiter, Rates, Resolver, Rewriter, RouteTable,
+    Router, ServiceDiscovery, TargetPattern, UserTable,
 };
 use drawspan_proxy::router::{Chain, Late};
 use drawspan_proxy::{LimitSource, Metrics};
@@ -22,6 +22,7 @@ use drawspan_wit::traffic_limiter::LimitRequest;
 use drawspan_wit::{BoxPlugin, Module, OnError, boxed};
 use ipnet::IpNet;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::plugins::{Plugins, on_error};
 use crate::{recorders, resolvers};
@@ -36,6 +37,7 @@ pub(crate) struct Modules {
     pub(crate) resolvers: HashMap<String, Resolver>,
     pub(crate) ingresses: HashMap<String, Ingress>,
     pub(crate) sds: HashMap<String, ServiceDiscovery>,
+    routers: HashMap<String, Routes>,
     limiters: HashMap<String, Limits>,
     pub(crate) climiters: HashMap<String, ConnLimiter>,
     pub(crate) rlimiters: HashMap<String, RateLimiter>,
@@ -44,6 +46,12 @@ pub(crate) struct Modules {
     pub(crate) rewriters: HashMap<String, Rewriter>,
     /// Ways to nameservers, which lead through these chains.
     late: Vec<(String, Late)>,
+}
+
+struct Routes {
+    router: Router,
+    /// Those of the config.
+    routes: Vec<Route>,
 }
 
 enum Limits {
@@ -124,6 +132,17 @@ impl Modules {
             .load(&sd.name, Module::Sd, &sd.plugin)
             .await
             .map(|client| ServiceDiscovery::new(Arc::new(client))));
+        each!(errors, &config.routers, modules.routers, |router| match &router.kind {
+            RouterKind::Routes(routes) => {
+                let table = routes.iter().map(|route| (route.net, route.gateway.clone()));
+                let router = Router::new(boxed(RouteTable::new(table)));
+                Ok(Routes { router, routes: routes.clone() })
+            }
+            RouterKind::Plugin(plugin) => {
+                let loaded = plugins.load(&router.name, Module::Router, plugin).await;
+                loaded.map(|client| Routes { router: Router::new(boxed(client)), routes: Vec::new() })
+            }
+        });
         each!(errors, &config.limiters, modules.limiters, |limiter| match &limiter.kind {
             LimiterKind::Limits(limits) => {
                 let rates =
@@ -186,6 +205,21 @@ impl Modules {
             1 => Some(Bypass::new(members.remove(0).plugin)),
             _ => Some(Bypass::new(boxed(BypassGroup::new(members)))),
         }
+    }
+
+    /// The router of that name.
+    pub(crate) fn router(&self, name: &str) -> Option<&Router> {
+        self.routers.get(name).map(|routes| &routes.router)
+    }
+
+    /// The routers whose names are ids.
+    pub(crate) fn routers_with_ids(&self) -> impl Iterator<Item = (Uuid, Router)> {
+        self.routers.iter().filter_map(|(name, routes)| Some((name.parse().ok()?, routes.router.clone())))
+    }
+
+    /// The routes in the config of the router of that name; a plugin has none there.
+    pub(crate) fn routes(&self, name: &str) -> &[Route] {
+        self.routers.get(name).map_or(&[], |routes| &routes.routes)
     }
 
     /// The limiter of that name.

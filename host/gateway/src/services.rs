@@ -10,10 +10,11 @@ use drawspan_config::{
 };
 use drawspan_modules::{AnyOf, Authenticator, Recorder, UserTable};
 use drawspan_proxy::handler::{
-    self, Auto, Dns, DnsSettings, DnsTtl, Files, Forward, ForwardSettings, HandlerParts, HandlerRecorder, Page, Relay,
-    RelaySettings, Sniffing, Socks4, Socks5, Socks5Settings, Udp, Web, WebSettings, http,
+    self, Auto, Dns, DnsSettings, DnsTtl, Files, Forward, ForwardSettings, HandlerParts, HandlerRecorder,
+    PacketEntrypoint, Page, Relay, RelaySettings, Sniffing, Socks4, Socks5, Socks5Settings, Tun, Udp, Web, WebSettings,
+    http,
 };
-use drawspan_proxy::listener::{DnsMode, DnsStreams};
+use drawspan_proxy::listener::{DnsMode, DnsStreams, TunSettings};
 use drawspan_proxy::router::{HashSource, Hop, Router};
 use drawspan_proxy::tls::TlsServer;
 use drawspan_proxy::{
@@ -26,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::chains::{Chains, direct, nameserver_hop, node_hop, proxy_version};
 use crate::modules::{Modules, unimplemented};
-use crate::{mux, tls, tunnels};
+use crate::{mux, routers, tls, tun, tunnels};
 
 /// For a client's handshake, where nothing sets it.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(15);
@@ -54,6 +55,19 @@ pub(crate) struct Made {
     pub(crate) entrypoints: Vec<(ListenAddr, drawspan_proxy::Service)>,
     /// What a dns listener speaks; there exactly for such.
     pub(crate) dns: Option<DnsMode>,
+    /// Where a router receives packets from others.
+    pub(crate) packets: Option<(ListenAddr, PacketEntrypoint)>,
+    /// What a tun listener makes.
+    pub(crate) interface: Option<TunSettings>,
+}
+
+impl Made {
+    /// A service that nobody reports on, with nothing beside it.
+    pub(crate) fn bare(service: drawspan_proxy::Service) -> Self {
+        let (reporter, client_reporter, remote, dns) = (None, None, None, None);
+        let (entrypoints, packets, interface) = (Vec::new(), None, None);
+        Self { service, reporter, client_reporter, remote, entrypoints, dns, packets, interface }
+    }
 }
 
 impl Objects {
@@ -127,7 +141,9 @@ impl Objects {
             }),
             _ => None,
         };
-        Ok(Made { service, reporter, client_reporter, remote, entrypoints, dns })
+        let interface = tun::interface(of, &self.modules);
+        let packets = routers::entrypoint(of, &service.handler);
+        Ok(Made { service, reporter, client_reporter, remote, entrypoints, dns, packets, interface })
     }
 
     /// The handler, and what listens beside it.
@@ -188,6 +204,13 @@ impl Objects {
                 let parts = HandlerParts { recorder: None, ..parts };
                 let page = Page::Metrics(metrics.path.clone(), Arc::clone(&self.registry));
                 handler::Handler::Web(Web::new(parts, page, web_settings(&of.handler)))
+            }
+            HandlerKind::Router(router) => {
+                handler::Handler::Router(Box::new(routers::packet_router(router, parts, &self.modules, read_timeout)))
+            }
+            HandlerKind::Tun(tun) => {
+                let hop = of.forwarder.as_ref().map(|_| self.targets(of)).transpose()?;
+                handler::Handler::Tun(Tun::new(parts, hop, tun::router(of, &self.modules), tun::settings(tun)))
             }
         })
     }
@@ -306,7 +329,7 @@ impl Objects {
 }
 
 fn is_udp(of: &Service) -> bool {
-    of.listener.kind.is_udp()
+    of.listener.kind.is_udp() || matches!(of.listener.kind, ListenerKind::Tun(_))
 }
 
 fn is_dns(of: &Service) -> bool {

@@ -37,8 +37,13 @@ impl<V> IpTable<V> {
     /// The value of the widest network that has `ip` in it.
     #[must_use]
     pub fn widest(&self, ip: IpAddr) -> Option<&V> {
+        self.all(ip).next()
+    }
+
+    /// The values of all networks that have `ip` in them, the widest first.
+    pub fn all(&self, ip: IpAddr) -> impl Iterator<Item = &V> {
         let ip = ip.to_canonical();
-        self.lengths.iter().find_map(|((ipv4, length), values)| {
+        self.lengths.iter().filter_map(move |((ipv4, length), values)| {
             let fits = *ipv4 == ip.is_ipv4();
             let net = fits.then(|| IpNet::new(ip, *length).ok()).flatten()?;
             values.get(&net.network())

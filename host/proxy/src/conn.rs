@@ -6,8 +6,8 @@ use drawspan_modules::ConnInfo;
 
 use crate::net::{Buffered, Counters, Limits, Stream};
 
-/// An accepted connection and what is known of it: bytes, a [client's datagrams](crate::listener::UdpSession), or a
-/// [question](crate::listener::DnsQuestion).
+/// An accepted connection and what is known of it: bytes, a [client's datagrams](crate::listener::UdpSession), a
+/// [question](crate::listener::DnsQuestion), or an [interface's packets](crate::listener::TunDevice).
 #[derive(Debug)]
 pub struct Conn<S = Buffered> {
     /// What comes and goes. Whoever looked at the first bytes has left them there.

@@ -134,6 +134,16 @@ impl Service {
             Transport::Dns(question) => {
                 Box::pin(self.serve_question(question, &info, network)).await.map_err(|error| (info, error))
             }
+            // GOST: asks the admission about the interface itself.
+            Transport::Tun(device) => {
+                let limits = match &self.shaper {
+                    Some(shaper) => shaper.of_connection(&info, network).await,
+                    None => Vec::new(),
+                };
+                let conn = Conn { stream: device, info: info.clone(), limits, counters: self.counters_of(&info) };
+                let served = Box::pin(self.handler.handle_packets(conn, self.admission.as_ref(), drain)).await;
+                served.map_err(|error| (info, error))
+            }
         };
         if let Err((info, error)) = outcome {
             if let Some(Counted(counters)) = &counted {
@@ -255,7 +265,10 @@ impl Service {
 fn failed(info: &ConnInfo, error: &HandlerError) {
     let ConnInfo { service, sid, client, .. } = info;
     match error {
-        HandlerError::Dial(_) | HandlerError::Upstream { .. } | HandlerError::UpstreamTimedOut { .. } => {
+        HandlerError::Dial(_)
+        | HandlerError::Interface(_)
+        | HandlerError::Upstream { .. }
+        | HandlerError::UpstreamTimedOut { .. } => {
             tracing::warn!(kind = "handler", %service, %sid, %client, "{error}");
         }
         // The client's doing, and its loss.

@@ -13,4 +13,5 @@ pub mod smux;
 pub mod sniff;
 pub mod socks;
 pub mod tls;
+pub mod tun;
 pub mod websocket;

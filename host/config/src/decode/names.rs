@@ -23,6 +23,7 @@ pub(crate) enum Kind {
     Rewriter,
     Ingress,
     Sd,
+    Router,
 }
 
 impl Kind {
@@ -44,6 +45,7 @@ impl Kind {
             Self::Rewriter => "rewriter",
             Self::Ingress => "ingress",
             Self::Sd => "sd",
+            Self::Router => "router",
         }
     }
 

@@ -44,6 +44,11 @@ pub enum ConnectorKind {
     },
     /// GOST's tunnel.
     Tunnel(TunnelConnector),
+    /// GOST's router, for IP packets.
+    Router {
+        /// Which (`router.id`); none: the one without an id.
+        id: Option<Uuid>,
+    },
     /// None: the node leads to the target by itself (`tcp`, `unix`, `forward`).
     Forward,
     /// None, with the name in TLS or HTTP hidden from who watches.
@@ -97,12 +102,13 @@ enum Type {
     Socks5,
     Relay,
     Tunnel,
+    Router,
     Forward,
     Sni,
     Direct,
 }
 
-const TYPES: [(&str, Type); 13] = [
+const TYPES: [(&str, Type); 14] = [
     ("http", Type::Http),
     ("socks4", Type::Socks4),
     ("socks4a", Type::Socks4),
@@ -110,6 +116,7 @@ const TYPES: [(&str, Type); 13] = [
     ("socks", Type::Socks5),
     ("relay", Type::Relay),
     ("tunnel", Type::Tunnel),
+    ("router", Type::Router),
     ("tcp", Type::Forward),
     ("forward", Type::Forward),
     ("unix", Type::Forward),
@@ -119,7 +126,7 @@ const TYPES: [(&str, Type); 13] = [
 ];
 
 /// Connector types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 9] = ["http2", "http3", "masque", "router", "ss", "ssu", "sshd", "ssh", "serial"];
+const OTHERS: [&str; 8] = ["http2", "http3", "masque", "ss", "ssu", "sshd", "ssh", "serial"];
 
 const RELAYS: [(&str, bool); 2] = [("udp", true), ("tcp", false)];
 const ACTIONS: [(&str, bool); 1] = [("reject", true)];
@@ -144,12 +151,12 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
     // Without a type nobody can say what the other keys mean.
     let kind = kind?;
     let mut metadata = object.section("metadata", cx);
-    let relays = matches!(kind, Type::Relay | Type::Tunnel);
+    let relays = matches!(kind, Type::Relay | Type::Tunnel | Type::Router);
     let timeout = metadata.seconds(if relays { "connectTimeout" } else { "timeout" }, cx);
     let tls_item = object.take("tls");
     let why = match kind {
         Type::Forward | Type::Direct | Type::Sni => Some("has no effect on this connector"),
-        Type::Http | Type::Socks4 | Type::Relay | Type::Tunnel => {
+        Type::Http | Type::Socks4 | Type::Relay | Type::Tunnel | Type::Router => {
             Some("has no effect on this connector: the dialer may speak TLS")
         }
         Type::Socks5 => None,
@@ -176,6 +183,11 @@ pub(super) fn decode(item: Option<&Item<'_>>, host: &str, cx: &mut Context) -> O
         Type::Tunnel => {
             others = &TUNNEL_NOT_IMPLEMENTED;
             tunnel(&mut metadata, cx).map(ConnectorKind::Tunnel)
+        }
+        Type::Router => {
+            let id = metadata.take("router.id").filter(|item| !item.node.value.is_zero());
+            let id = id.and_then(|item| item.parsed("the id of a router, a UUID", cx, |text| text.parse().ok()));
+            Some(ConnectorKind::Router { id: id.map(|at| at.value) })
         }
         Type::Forward => Some(ConnectorKind::Forward),
         Type::Sni => Some(ConnectorKind::Sni { host: metadata.text("host", cx) }),

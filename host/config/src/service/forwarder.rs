@@ -54,9 +54,10 @@ pub(super) fn decode(service: &mut Object<'_>, handler: Option<&Handler>, cx: &m
         }
         return None;
     };
-    let relays = handler.is_some_and(|handler| matches!(handler.kind, HandlerKind::Relay(_)));
-    if !forwards && !relays {
-        cx.push(item.warning("has no effect on this handler; tcp, udp, forward, relay and dns use it"));
+    let may_forward =
+        handler.is_some_and(|handler| matches!(handler.kind, HandlerKind::Relay(_) | HandlerKind::Tun(_)));
+    if !forwards && !may_forward {
+        cx.push(item.warning("has no effect on this handler; tcp, udp, forward, relay, dns and tun use it"));
     }
     if dns.is_some_and(|dns| !dns.nodes.is_empty()) {
         cx.push(item.warning("is used, and `dns` of the handler's metadata isn't"));
@@ -85,5 +86,5 @@ pub(super) fn decode(service: &mut Object<'_>, handler: Option<&Handler>, cx: &m
         }
     };
     object.finish(&["hopGroup"], Unknown::Warn, cx);
-    (forwards || relays).then_some(Forwarder { hop })
+    (forwards || may_forward).then_some(Forwarder { hop })
 }

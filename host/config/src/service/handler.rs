@@ -9,7 +9,9 @@ use super::file::{self, FileHandler, MetricsHandler};
 use super::forwarder::{self, ForwardHandler};
 use super::http::{self, HttpHandler};
 use super::relay::{self, RelayHandler};
+use super::router::{self, RouterHandler};
 use super::socks5::{self, Socks5Handler};
+use super::tun::{self, TunHandler};
 use super::tunnel::{self, TunnelHandler};
 use crate::auther::{self, Credentials};
 use crate::chain::{self, ChainGroup};
@@ -68,11 +70,15 @@ pub enum HandlerKind {
     Relay(RelayHandler),
     /// Leads visitors to whoever registered for them.
     Tunnel(Box<TunnelHandler>),
+    /// Passes IP packets between clients.
+    Router(Box<RouterHandler>),
     /// Forwards to the service's forwarder (`tcp`, `udp`, `unix`, `forward`, `rtcp`, `rudp`; the listener says which
     /// network).
     Forward(ForwardHandler),
     /// Answers by DNS, from the service's hosts or by asking its forwarder's nameservers.
     Dns(DnsHandler),
+    /// IP packets of the interface that the listener makes: to the service's forwarder, or from and to clients.
+    Tun(TunHandler),
     /// Files by HTTP.
     File(FileHandler),
     /// Metrics by HTTP.
@@ -113,13 +119,15 @@ enum Type {
     Socks5,
     Relay,
     Tunnel,
+    Router,
     Forward,
     Dns,
+    Tun,
     File,
     Metrics,
 }
 
-const TYPES: [(&str, Type); 17] = [
+const TYPES: [(&str, Type); 19] = [
     ("auto", Type::Auto),
     ("http", Type::Http),
     ("socks4", Type::Socks4),
@@ -128,6 +136,7 @@ const TYPES: [(&str, Type); 17] = [
     ("socks", Type::Socks5),
     ("relay", Type::Relay),
     ("tunnel", Type::Tunnel),
+    ("router", Type::Router),
     ("tcp", Type::Forward),
     ("udp", Type::Forward),
     ("forward", Type::Forward),
@@ -135,15 +144,14 @@ const TYPES: [(&str, Type); 17] = [
     ("rtcp", Type::Forward),
     ("rudp", Type::Forward),
     ("dns", Type::Dns),
+    ("tun", Type::Tun),
     ("file", Type::File),
     ("metrics", Type::Metrics),
 ];
 
 /// Handler types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 15] = [
-    "http2", "http3", "red", "redirect", "redu", "router", "tun", "tungo", "tap", "ss", "ssu", "api", "sni", "serial",
-    "sshd",
-];
+const OTHERS: [&str; 13] =
+    ["http2", "http3", "red", "redirect", "redu", "tungo", "tap", "ss", "ssu", "api", "sni", "serial", "sshd"];
 
 /// Whether `name` is a handler's.
 pub(crate) fn is_known(name: &str) -> bool {
@@ -227,6 +235,7 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Handl
             }
             HandlerKind::Tunnel(Box::new(tunnel::decode(&mut metadata, cx)))
         }
+        Type::Router => HandlerKind::Router(Box::new(router::decode(&mut metadata, cx))),
         Type::Forward => HandlerKind::Forward(forwarder::handler(&mut metadata, cx)),
         Type::Dns => {
             // It serves everybody, as in GOST.
@@ -238,6 +247,7 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Handl
             others.retain(|key| *key != "bufferSize");
             HandlerKind::Dns(dns::handler(&mut metadata, cx))
         }
+        Type::Tun => HandlerKind::Tun(tun::handler(&mut metadata, cx)),
         Type::File => HandlerKind::File(file::decode(&mut metadata, cx)?),
         Type::Metrics => HandlerKind::Metrics(file::metrics(&mut metadata, cx)),
     };

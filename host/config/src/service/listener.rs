@@ -10,6 +10,8 @@ use crate::mux::{self, Mux};
 use crate::node::url_path;
 use crate::tls::{self, ServerBlock, ServerTls};
 
+use super::tun::{self, TunListener};
+
 /// How a service accepts connections.
 #[derive(Clone, Debug)]
 pub struct Listener {
@@ -53,6 +55,8 @@ pub enum ListenerKind {
     Rudp(UdpListener),
     /// Questions by DNS, over UDP, TCP, TLS or HTTPS.
     Dns(DnsListener),
+    /// A network interface of its own.
+    Tun(Box<TunListener>),
 }
 
 impl ListenerKind {
@@ -139,6 +143,7 @@ enum Type {
     Rtcp,
     Rudp,
     Dns,
+    Tun,
 }
 
 impl Type {
@@ -154,7 +159,7 @@ impl Type {
     }
 }
 
-const TYPES: [(&str, Type); 13] = [
+const TYPES: [(&str, Type); 14] = [
     ("tcp", Type::Tcp),
     ("udp", Type::Udp),
     ("tls", Type::Tls),
@@ -168,12 +173,13 @@ const TYPES: [(&str, Type); 13] = [
     ("rtcp", Type::Rtcp),
     ("rudp", Type::Rudp),
     ("dns", Type::Dns),
+    ("tun", Type::Tun),
 ];
 
 /// Listener types that GOST knows and drawspan doesn't implement.
-const OTHERS: [&str; 27] = [
-    "runix", "h2", "h2c", "http2", "http3", "wt", "quic", "grpc", "kcp", "pht", "phts", "ssh", "sshd", "tun", "tungo",
-    "tap", "red", "redirect", "redu", "serial", "icmp", "icmp6", "ohttp", "otls", "ftcp", "stdio", "dtls",
+const OTHERS: [&str; 26] = [
+    "runix", "h2", "h2c", "http2", "http3", "wt", "quic", "grpc", "kcp", "pht", "phts", "ssh", "sshd", "tungo", "tap",
+    "red", "redirect", "redu", "serial", "icmp", "icmp6", "ohttp", "otls", "ftcp", "stdio", "dtls",
 ];
 
 /// Whether `name` is a listener's.
@@ -217,7 +223,7 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Liste
         mux::decode(&mut metadata, default, cx)
     });
     let is_udp = matches!(kind, Type::Udp | Type::Rudp) || (kind == Type::Dns && dns == DnsMode::Udp);
-    let is_tcp = !is_udp && !matches!(kind, Type::Unix | Type::Rtcp);
+    let is_tcp = !is_udp && !matches!(kind, Type::Unix | Type::Rtcp | Type::Tun);
     let keepalive = if is_tcp || kind == Type::Unix { keepalive(&mut metadata, cx) } else { KEEPALIVE };
     let takes_options = is_tcp && kind != Type::Dns;
     let mptcp = takes_options && metadata.flag("mptcp", cx);
@@ -241,6 +247,7 @@ pub(super) fn decode(service: &mut Object<'_>, cx: &mut Context) -> Option<Liste
             others.push("mptcp");
             ListenerKind::Dns(dns::listener(dns, &mut metadata, cx))
         }
+        Type::Tun => ListenerKind::Tun(Box::new(tun::listener(&mut metadata, cx))),
         Type::Unix => ListenerKind::Unix(UnixListener { mode: metadata.take("mode").and_then(|item| mode(&item, cx)) }),
         // Their carriers stand above.
         Type::Mtcp | Type::Mtls | Type::Mws | Type::Mwss => return None,

@@ -18,6 +18,7 @@ use crate::router::DialReason;
 
 mod http;
 mod relay;
+mod router;
 mod sni;
 mod socks4;
 mod socks5;
@@ -25,6 +26,7 @@ mod tunnel;
 
 pub use http::Http;
 pub use relay::Relay;
+pub use router::Router;
 pub use sni::Sni;
 pub use socks4::Socks4;
 pub use socks5::Socks5;
@@ -44,6 +46,8 @@ pub enum Connector {
     Relay(Relay),
     /// By GOST's tunnel protocol.
     Tunnel(Tunnel),
+    /// By the relay protocol, for IP packets.
+    Router(Router),
     /// By the name in the client's first bytes.
     Sni(Sni),
     /// It isn't asked: whatever is sent to it goes where it sends it.
@@ -80,6 +84,9 @@ pub enum ConnectError {
     /// It accepts nothing for others.
     #[error("such a node accepts no connections for others: relay, socks5 and tunnel do")]
     NoBind,
+    /// It carries IP packets, to one target.
+    #[error("a router connector carries nothing but the packets of a tun service")]
+    OnlyPackets,
     /// The connector's own time is over.
     #[error("timed out")]
     TimedOut,
@@ -97,6 +104,7 @@ impl Connector {
             Self::Socks5(socks) => socks.connect(conn, target).await,
             Self::Relay(relay) => relay.connect(conn, target).await,
             Self::Tunnel(tunnel) => tunnel.connect(conn, target, source).await,
+            Self::Router(_) => Err(ConnectError::OnlyPackets),
             Self::Sni(sni) => Ok(sni.connect(conn)),
             Self::Forward | Self::Direct { .. } => Ok(conn),
         }
@@ -117,7 +125,7 @@ impl Connector {
             Self::Socks5(socks) => socks.bind(conn, address, udp).await,
             Self::Relay(relay) => relay.bind(conn, address, udp).await,
             Self::Tunnel(tunnel) => tunnel.bind(conn, address, udp).await,
-            Self::Http(_) | Self::Socks4(_) | Self::Sni(_) | Self::Forward | Self::Direct { .. } => {
+            Self::Http(_) | Self::Socks4(_) | Self::Router(_) | Self::Sni(_) | Self::Forward | Self::Direct { .. } => {
                 Err(ConnectError::NoBind)
             }
         }
@@ -140,6 +148,7 @@ impl Connector {
             Self::Http(http) => http.associate(conn, target).await.map(Datagrams::Framed),
             Self::Relay(relay) => relay.associate(conn, target).await,
             Self::Tunnel(tunnel) => tunnel.associate(conn, target, source).await,
+            Self::Router(router) => router.associate(conn, target, source).await,
             Self::Socks4(_) | Self::Sni(_) | Self::Forward | Self::Direct { .. } => Err(ConnectError::NoDatagrams),
         }
     }

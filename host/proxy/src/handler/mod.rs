@@ -9,7 +9,7 @@ use drawspan_wire::relay::RelayError;
 use drawspan_wire::socks::SocksError;
 use tokio_util::sync::CancellationToken;
 
-use crate::listener::{AcceptError, BindError, DnsQuestion, UdpSession};
+use crate::listener::{AcceptError, BindError, DnsQuestion, TunDevice, UdpSession};
 use crate::{ClientCounters, Conn, DialError, Router, Shaper};
 
 mod auto;
@@ -23,9 +23,11 @@ mod handshake;
 pub mod http;
 mod record;
 mod relay;
+mod router;
 mod session;
 mod sniff;
 mod socks;
+mod tun;
 mod tunnel;
 mod udp;
 mod web;
@@ -35,8 +37,10 @@ pub use dns::{Dns, DnsSettings, DnsTtl};
 pub use forward::{Forward, ForwardSettings};
 pub use record::HandlerRecorder;
 pub use relay::{Relay, RelaySettings};
+pub use router::{Discovery, PacketEntrypoint, PacketRouter, Routers};
 pub use sniff::Sniffing;
 pub use socks::{Socks4, Socks5, Socks5Settings};
+pub use tun::{Tun, TunHandlerSettings};
 pub use tunnel::{Entrypoint, EntrypointSettings, TunnelError, TunnelServer, TunnelSettings, Tunnels};
 pub use udp::Udp;
 pub use web::{Files, Page, Web, WebSettings};
@@ -57,6 +61,8 @@ pub enum Handler {
     Tunnel(TunnelServer),
     /// The same by the host that a visitor names.
     Entrypoint(Entrypoint),
+    /// IP packets between clients.
+    Router(Box<PacketRouter>),
     /// To targets of the config.
     Forward(Forward),
     /// The same for datagrams.
@@ -65,6 +71,8 @@ pub enum Handler {
     Dns(Dns),
     /// Files or metrics of the gateway itself.
     Web(Web),
+    /// A network interface's packets.
+    Tun(Tun),
 }
 
 impl Handler {
@@ -84,10 +92,11 @@ impl Handler {
             Self::Relay(relay) => relay.handle(conn, drain).await,
             Self::Tunnel(tunnel) => tunnel.handle(conn, drain).await,
             Self::Entrypoint(entrypoint) => entrypoint.handle(conn, drain).await,
+            Self::Router(router) => router.handle(conn, drain).await,
             Self::Forward(forward) => forward.handle(conn, drain).await,
             // Boxed: what it needs must not be carried along by the connections of others.
             Self::Web(web) => Box::pin(web.handle(conn, drain)).await,
-            Self::Udp(_) | Self::Dns(_) => Err(HandlerError::WrongNetwork),
+            Self::Udp(_) | Self::Dns(_) | Self::Tun(_) => Err(HandlerError::WrongNetwork),
         }
     }
 
@@ -114,6 +123,23 @@ impl Handler {
     pub async fn handle_question(&self, conn: Conn<DnsQuestion>) -> Result<(), HandlerError> {
         match self {
             Self::Dns(dns) => dns.handle(conn).await,
+            _ => Err(HandlerError::WrongNetwork),
+        }
+    }
+
+    /// Carries a network interface's packets until it is gone, or `drain` is cancelled; `admission` is asked about those who
+    /// come to have part in it. Dropping the future cuts it off.
+    ///
+    /// # Errors
+    /// When the interface is gone.
+    pub async fn handle_packets(
+        &self,
+        conn: Conn<TunDevice>,
+        admission: Option<&Admission>,
+        drain: CancellationToken,
+    ) -> Result<(), HandlerError> {
+        match self {
+            Self::Tun(tun) => tun.handle(conn, admission, drain).await,
             _ => Err(HandlerError::WrongNetwork),
         }
     }
@@ -186,6 +212,9 @@ pub enum HandlerError {
     /// Datagrams can't be passed on.
     #[error("udp: {0}")]
     Datagrams(#[source] io::Error),
+    /// A network interface is gone.
+    #[error("interface: {0}")]
+    Interface(#[source] io::Error),
     /// The target's connection failed or its response is broken.
     #[error("{target}: {reason}")]
     Upstream {

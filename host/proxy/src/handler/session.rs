@@ -205,11 +205,16 @@ impl<'h> Session<'h> {
 
     /// As [`meters`](Self::meters), for that network.
     pub(crate) async fn meters_of(&self, network: &str, asked: &Asked) -> Meters {
+        self.meters_to(network, &asked.client_id, &asked.target.to_string()).await
+    }
+
+    /// As [`meters_of`](Self::meters_of), for that client and its target.
+    pub(crate) async fn meters_to(&self, network: &str, client: &ClientId, target: &str) -> Meters {
         let mut limits = self.limits.clone();
         if let Some(shaper) = &self.parts.shaper {
-            limits.extend(shaper.of_client(&self.info, network, &asked.client_id, &asked.target.to_string()).await);
+            limits.extend(shaper.of_client(&self.info, network, client, target).await);
         }
-        Meters { client: self.counted(&asked.client_id), limits, far: Far::default() }
+        Meters { client: self.counted(client), limits, far: Far::default() }
     }
 
     /// What bytes are counted and limited by for who serves `tunnel`, which registered by the connection `info`.

@@ -3,13 +3,16 @@
 mod dns;
 mod remote;
 mod tcp;
+mod tun;
 mod udp;
 mod unix;
 
 pub use dns::{DnsListener, DnsMode, DnsQuestion, DnsStreams};
 pub use remote::{Bound, RemoteListener, Streams};
 pub(crate) use remote::{Greeting, addr};
+pub(crate) use tcp::locate;
 pub use tcp::{AcceptError, Accepted, BindError, TcpListener, TcpOptions, Transport};
+pub use tun::{TunDevice, TunListener, TunSettings};
 pub use udp::{UdpListener, UdpSession, UdpSettings};
 pub use unix::UnixListener;
 
@@ -26,6 +29,8 @@ pub enum Listener {
     Remote(Box<RemoteListener>),
     /// Whatever carries DNS; a question is a connection.
     Dns(DnsListener),
+    /// A network interface; while it is there, its packets are the only connection.
+    Tun(TunListener),
 }
 
 impl Listener {
@@ -38,6 +43,7 @@ impl Listener {
             Self::Unix(unix) => unix.local_addr().to_string(),
             Self::Remote(remote) => remote.address.to_string(),
             Self::Dns(dns) => dns.local_addr().to_string(),
+            Self::Tun(tun) => tun.local_addr().to_string(),
         }
     }
 
@@ -46,7 +52,7 @@ impl Listener {
     pub fn network(&self) -> &'static str {
         match self {
             Self::Tcp(_) => "tcp",
-            Self::Udp(_) => "udp",
+            Self::Udp(_) | Self::Tun(_) => "udp",
             Self::Unix(_) => "unix",
             Self::Remote(remote) => remote.network(),
             Self::Dns(dns) => dns.network(),
@@ -64,6 +70,7 @@ impl Listener {
             Self::Unix(unix) => unix.accept().await,
             Self::Remote(remote) => remote.accept().await,
             Self::Dns(dns) => dns.accept().await,
+            Self::Tun(tun) => tun.accept().await,
         }
     }
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpStream, lookup_host};
 
-use super::{DnsQuestion, UdpSession};
+use super::{DnsQuestion, TunDevice, UdpSession};
 use crate::net::{KEEPALIVE, Stream, tune};
 
 /// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`, as Go asks for.
@@ -53,6 +53,8 @@ pub enum Transport {
     Udp(UdpSession),
     /// A question by DNS.
     Dns(DnsQuestion),
+    /// Packets of a network interface.
+    Tun(TunDevice),
 }
 
 /// Why an address can't be listened on.
@@ -76,6 +78,15 @@ pub enum BindError {
     Unix {
         /// Its path.
         path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// A network interface can't be made.
+    #[error("interface {name}: {error}")]
+    Tun {
+        /// Its name, as far as it is known.
+        name: String,
         /// Why.
         #[source]
         error: io::Error,
@@ -156,7 +167,7 @@ impl TcpListener {
 }
 
 /// What is listened on.
-pub(super) enum Place {
+pub(crate) enum Place {
     /// An address; the unspecified IPv6 address is all of this machine's, IPv4 and IPv6.
     At(SocketAddr),
     /// This port of all addresses that the kernel knows.
@@ -164,7 +175,7 @@ pub(super) enum Place {
 }
 
 /// Finds the place that a listen address stands for.
-pub(super) async fn locate(address: &str) -> Result<Place, BindError> {
+pub(crate) async fn locate(address: &str) -> Result<Place, BindError> {
     let invalid = || BindError::Address(address.to_owned());
     let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
     let port: u16 = port.parse().map_err(|_| invalid())?;
@@ -186,7 +197,7 @@ pub(super) async fn locate(address: &str) -> Result<Place, BindError> {
 
 impl Place {
     /// What `open` makes there.
-    pub(super) fn bind<T>(self, open: impl Fn(SocketAddr) -> io::Result<T>) -> Result<T, BindError> {
+    pub(crate) fn bind<T>(self, open: impl Fn(SocketAddr) -> io::Result<T>) -> Result<T, BindError> {
         let bind = |address| open(address).map_err(|error| BindError::Bind { address, error });
         match self {
             Self::At(address) => bind(address),

@@ -71,12 +71,37 @@ impl Router {
         info: &ConnInfo,
         client: &ClientId,
     ) -> Result<(UdpUpstream, Arc<Node>), DialError> {
+        self.forward_by(|_| "udp", hop, info, client).await
+    }
+
+    /// Makes a way for IP packets to one of a forwarder's targets: in datagrams to its port, or, where it has none, by a
+    /// router's connector.
+    ///
+    /// # Errors
+    /// When there is no target, or no way to it.
+    pub(crate) async fn forward_packets(
+        &self,
+        hop: &Hop,
+        info: &ConnInfo,
+        client: &ClientId,
+    ) -> Result<UdpUpstream, DialError> {
+        let network = |target: &HostPort| if target.port == 0 { "ip" } else { "udp" };
+        self.forward_by(network, hop, info, client).await.map(|(upstream, _)| upstream)
+    }
+
+    async fn forward_by(
+        &self,
+        network: impl Fn(&HostPort) -> &'static str,
+        hop: &Hop,
+        info: &ConnInfo,
+        client: &ClientId,
+    ) -> Result<(UdpUpstream, Arc<Node>), DialError> {
         let nowhere = |reason| DialError { target: HostPort { host: String::new(), port: 0 }, reason };
         let node =
             self.choose(hop, info, client, &Seen::default()).await?.ok_or_else(|| nowhere(DialReason::NoNode))?;
         let attempt = Attempt::of(&node.marker);
         let NodeAddr::Inet(target) = &node.addr else { return Err(nowhere(DialReason::NoDatagrams)) };
-        let wanted = Wanted { network: "udp", target, client, info };
+        let wanted = Wanted { network: network(target), target, client, info };
         let upstream = self.towards(&node).connect_udp(&wanted).await?;
         attempt.succeeded();
         Ok((upstream, node))

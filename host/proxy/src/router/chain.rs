@@ -158,6 +158,11 @@ impl Route {
             (target, own, rest) = (address, node.direct.clone(), format!("{node} > {rest}"));
         }
         let Reached { end, mut route } = way.reach(leg, direct, deadline).await?;
+        if leg.wanted.network == "ip"
+            && !matches!(&end, End::Node(_, node) if matches!(node.connector, Connector::Router(_)))
+        {
+            return Err(DialReason::OnlyRouters);
+        }
         let (datagrams, target) = match end {
             End::Here(direct) => {
                 let (socket, target) = own.as_ref().unwrap_or(direct).connect_udp(&target, deadline).await?;

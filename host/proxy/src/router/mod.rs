@@ -78,7 +78,7 @@ pub enum HashSource {
 /// What is to be connected to, and for whom.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// `tcp` or `udp`.
+    /// `tcp`, `udp`, or `ip` for IP packets.
     pub network: &'a str,
     /// As the client named it.
     pub target: &'a HostPort,
@@ -193,6 +193,9 @@ pub enum DialReason {
     /// A node with a `udp` dialer is to carry something else.
     #[error("a udp dialer carries only datagrams, and with a tcp or forward connector")]
     OnlyDatagrams,
+    /// IP packets are to go where no router is.
+    #[error("IP packets to a target without a port need a chain whose last node has a router connector")]
+    OnlyRouters,
     /// A forwarder's target is a unix socket.
     #[error("a unix socket takes no datagrams")]
     NoDatagrams,

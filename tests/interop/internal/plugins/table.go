@@ -36,7 +36,7 @@ import (
 //	hosts      mapped.test is 127.0.0.1 and ::1
 //	resolver   resolved.test is 127.0.0.1 and ::1, an address is itself; HTTP says ok only then
 //	ingress    keeps what is set, without ports; from the start, public.test has the endpoint below
-//	router     192.0.2.0/24 goes to gateway-0
+//	router     192.0.2.0/24 goes to gateway-0, 198.51.100.0/24 to 192.168.123.2 and 203.0.113.0/24 to gateway-1
 //	sd         keeps what is registered
 //	recorder   declines the data "refused"
 //	observer   declines events of the service "refused"
@@ -141,11 +141,19 @@ func (t *table) SetRule(_ context.Context, in *ingress.SetRuleRequest) (*ingress
 }
 
 func (t *table) GetRoute(_ context.Context, in *router.GetRouteRequest) (*router.GetRouteReply, error) {
-	network := netip.MustParsePrefix("192.0.2.0/24")
-	if ip, err := netip.ParseAddr(in.Dst); err != nil || !network.Contains(ip) {
-		return &router.GetRouteReply{}, nil
+	ip, err := netip.ParseAddr(in.Dst)
+	for network, gateway := range routes {
+		if err == nil && network.Contains(ip) {
+			return &router.GetRouteReply{Dst: network.String(), Gateway: gateway}, nil
+		}
 	}
-	return &router.GetRouteReply{Dst: network.String(), Gateway: "gateway-0"}, nil
+	return &router.GetRouteReply{}, nil
+}
+
+var routes = map[netip.Prefix]string{
+	netip.MustParsePrefix("192.0.2.0/24"):    "gateway-0",
+	netip.MustParsePrefix("198.51.100.0/24"): "192.168.123.2",
+	netip.MustParsePrefix("203.0.113.0/24"):  "gateway-1",
 }
 
 func (t *table) Register(_ context.Context, in *sd.RegisterRequest) (*sd.RegisterReply, error) {

@@ -1,0 +1,182 @@
+package interop
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const routerID = "4d21094e-b74c-4916-86c1-d9fa36ea677b"
+
+// routerServer passes packets between gateway-0 and gateway-1.
+const routerServer = `
+services:
+- {name: router, addr: ":8422", handler: {type: router, auther: users, metadata: {router: router-0, ingress: ingress-0}}, listener: {type: %s}}
+authers:
+- {name: users, auths: [{username: gost, password: secret}]}
+routers:
+- {name: router-0, routes: [{dst: 192.0.2.0/24, gateway: gateway-0}, {dst: 203.0.113.0/24, gateway: gateway-1}]}
+ingresses:
+- {name: ingress-0, rules: [{hostname: gateway-0, endpoint: ` + routerID + `}, {hostname: gateway-1, endpoint: ` + routerID + `}]}
+`
+
+// routerClient is what gateway-0 and so on are: its name, address, and what is behind the other; its router, and the dialer.
+const routerClient = `
+services:
+- {name: client, addr: ":0", handler: {type: tun, chain: chain-0}, listener: {type: tun, metadata: {name: tun-client, net: %[2]s/24, route: %[3]s}}, forwarder: {nodes: [{name: n, addr: %[1]s}]}}
+chains:
+- {name: chain-0, hops: [{name: h, nodes: [{name: n, addr: "%[4]s", connector: {type: router, auth: {username: gost, password: secret}, metadata: {router.id: ` + routerID + `}}, dialer: {type: %[5]s}}]}]}
+`
+
+func TestRouter(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	for i, transport := range []string{"tcp", "tls"} {
+		eachPair(t, func(t *testing.T, server, client string) {
+			// Over TLS only where the two differ: it makes no difference to what is above it.
+			if i > 0 && server == client {
+				t.SkipNow()
+			}
+			first, second := newSite(t), newSite(t)
+			start(t, nil, server, "-C", configFile(t, routerServer, transport))
+			config := func(name, addr, other string, s *site) string {
+				return configFile(t, routerClient, name, addr, other, s.us+":8422", transport)
+			}
+			killed := startKillable(t, first, client, "-C", config("gateway-0", "192.0.2.2", "203.0.113.0/24", first))
+			second.start(t, client, "-C", config("gateway-1", "203.0.113.2", "192.0.2.0/24", second))
+			reaches(t, first, "203.0.113.2")
+			reaches(t, second, "192.0.2.2")
+			if transport == "tcp" {
+				transfer(t, first, second, "203.0.113.2")
+			}
+			kill(killed)
+			if pings(t, second, "192.0.2.2", 1) {
+				t.Error("a dead gateway answers")
+			}
+			startKillable(t, first, client, "-C", config("gateway-0", "192.0.2.2", "203.0.113.0/24", first))
+			reaches(t, second, "192.0.2.2")
+		})
+	}
+}
+
+// Two routers that find each other's clients.
+func TestRouterDiscovery(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	eachPair(t, func(t *testing.T, left, right string) {
+		plugins, first, second := startPluginserver(t), newSite(t), newSite(t)
+		for i, binary := range []string{left, right} {
+			start(t, nil, binary, "-C", configFile(t, `
+services:
+- {name: router, addr: ":842%[1]d", handler: {type: router, metadata: {router: router-0, sd: sd-0, entrypoint: "127.0.0.1:900%[1]d"}}, listener: {type: tcp}}
+routers:
+- {name: router-0, plugin: {type: grpc, addr: %[2]q}}
+sds:
+- {name: sd-0, plugin: {type: http, addr: %[3]q}}
+`, i, plugins.plugin("grpc", "router"), plugins.plugin("http", "sd")))
+		}
+		first.start(t, left, "-C", configFile(t, routerClient, "gateway-0", "192.0.2.2", "203.0.113.0/24", first.us+":8420", "tcp"))
+		second.start(t, left, "-C", configFile(t, routerClient, "gateway-1", "203.0.113.2", "192.0.2.0/24", second.us+":8421", "tcp"))
+		reaches(t, first, "203.0.113.2")
+		reaches(t, second, "192.0.2.2")
+	})
+}
+
+// Auther, ingress, router and sd of a router are asked the same by both gateways. With a limiter GOST panics.
+func TestRouterCalls(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	for _, protocol := range []string{"grpc", "http"} {
+		t.Run(protocol, func(t *testing.T) {
+			var asked [][]string
+			for _, gateway := range bothGateways {
+				asked = append(asked, routerCalls(t, gateway.binary(t), protocol))
+			}
+			if !slices.Equal(asked[0], asked[1]) {
+				t.Errorf("%s asks\n%s\n%s asks\n%s", bothGateways[0].name, strings.Join(asked[0], "\n"), bothGateways[1].name, strings.Join(asked[1], "\n"))
+			}
+			if len(asked[0]) < 6 {
+				t.Errorf("asked are only %q", asked[0])
+			}
+		})
+	}
+}
+
+var (
+	randomIDs = regexp.MustCompile(`"(id|node)":"[0-9a-f]{8}-[0-9a-f-]{27}"`)
+	ports     = regexp.MustCompile(`(10\.99\.\d+\.\d+):\d+`)
+)
+
+// routerCalls are the questions of a router with two clients, each once.
+func routerCalls(t *testing.T, server, protocol string) (asked []string) {
+	t.Run(filepath.Base(server), func(t *testing.T) {
+		plugins, first, second := startPluginserver(t, "-password", "secret"), newSite(t), newSite(t)
+		for _, name := range []string{"gateway-0", "gateway-1"} {
+			body := strings.NewReader(fmt.Sprintf(`{"service":"","host":%q,"endpoint":%q}`, name, routerID))
+			request, _ := http.NewRequest(http.MethodPut, "http://"+plugins.http+"/ingress", body)
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+		}
+		plugins.asked(t)
+		config := `
+services:
+- {name: router, addr: ":8422", handler: {type: router, auther: users, metadata: {router: router-0, ingress: ingress-0, sd: sd-0, entrypoint: "127.0.0.1:9000", sd.renewInterval: 1s}}, listener: {type: tcp}}
+authers: [{name: users, plugin: {type: $P, addr: "$auther"}}]
+routers: [{name: router-0, plugin: {type: $P, addr: "$router"}}]
+ingresses: [{name: ingress-0, plugin: {type: $P, addr: "$ingress"}}]
+sds: [{name: sd-0, plugin: {type: $P, addr: "$sd"}}]
+`
+		config = strings.ReplaceAll(config, "$P", protocol)
+		for _, module := range []string{"auther", "router", "ingress", "sd"} {
+			config = strings.ReplaceAll(config, "$"+module, plugins.plugin(protocol, module))
+		}
+		start(t, nil, server, "-C", configFile(t, "%s", config))
+		first.start(t, gostpeer, "-C", configFile(t, routerClient, "gateway-0", "192.0.2.2", "203.0.113.0/24", first.us+":8422", "tcp"))
+		second.start(t, gostpeer, "-C", configFile(t, routerClient, "gateway-1", "203.0.113.2", "192.0.2.0/24", second.us+":8422", "tcp"))
+		var records []record
+		// A packet for who isn't there yet would be asked about.
+		eventually(t, "both to be there", nil, func() bool {
+			records = append(records, plugins.asked(t)...)
+			registered := 0
+			for _, r := range records {
+				if strings.HasSuffix(r.Path, "/Register") || r.Path == "/sd" && r.Method == http.MethodPost {
+					registered++
+				}
+			}
+			return registered == 2
+		})
+		reaches(t, first, "203.0.113.2")
+		eventually(t, "a renewal", nil, func() bool {
+			records = append(records, plugins.asked(t)...)
+			return slices.ContainsFunc(records, func(r record) bool { return strings.HasSuffix(r.Path, "/Renew") || r.Method == http.MethodPut })
+		})
+		for _, record := range records {
+			body := randomIDs.ReplaceAllString(record.Body, `"$1":"…"`)
+			// Where a gateway says that the client is differs: see docs/differences.md.
+			if strings.Contains(record.Path, "uth") {
+				body = clientField.ReplaceAllString(body, `"client":"…"`)
+			}
+			body = sitesAddr.ReplaceAllString(ports.ReplaceAllString(body, "$1:…"), "10.99.N.$1")
+			// Interfaces say hello to multicast addresses, at times of their own.
+			if strings.Contains(record.Body+record.Query, "ff02") || strings.Contains(record.Body+record.Query, "fe80") || strings.Contains(record.Body+record.Query, "224.0.0") {
+				continue
+			}
+			asked = append(asked, fmt.Sprintf("%s %s?%s %s", record.Method, record.Path, record.Query, body))
+		}
+		slices.Sort(asked)
+		asked = slices.Compact(asked)
+	})
+	return asked
+}
+
+var sitesAddr = regexp.MustCompile(`10\.99\.\d+\.(\d+)`)
