@@ -12,16 +12,20 @@ const TUNNEL: &str = "4d21094e-b74c-4916-86c1-d9fa36ea677b";
 
 /// A tunnel server with these keys and these objects beside it; its address, and its entry point's.
 async fn server(keys: &str, objects: &str) -> (Gateway, SocketAddr, SocketAddr) {
-    let handler = format!("{{type: tunnel, metadata: {{entrypoint: \"127.0.0.1:0\", tunnel.ttl: 1s, {keys}}}}}");
+    let handler = format!("{{type: tunnel, metadata: {{entrypoint: \"127.0.0.2:0\", tunnel.ttl: 1s, {keys}}}}}");
     let yaml = format!(
         "services: [{{name: service-0, addr: \"127.0.0.1:0\", listener: {{type: tcp}}, handler: {handler}}}]\n{objects}"
     );
-    let mut gateway = Gateway::start(&yaml).await;
-    let address = gateway.proxy().await;
-    let entrypoint = eventually("the entry point", PATIENCE, async || {
-        gateway.log().iter().filter_map(LogLine::listening).map(|(_, address)| address).find(|other| *other != address)
-    });
-    let entrypoint = entrypoint.await;
+    let gateway = Gateway::start(&yaml).await;
+    // Both are listened on in the service's name, in any order.
+    let listening = async |ip: &str| {
+        eventually("both to be listened on", PATIENCE, async || {
+            let log = gateway.log();
+            log.iter().filter_map(LogLine::listening).map(|(_, address)| address).find(|it| it.ip().to_string() == ip)
+        })
+        .await
+    };
+    let (address, entrypoint) = (listening("127.0.0.1").await, listening("127.0.0.2").await);
     (gateway, address, entrypoint)
 }
 

@@ -13,8 +13,8 @@ use drawspan_wire::smux::Decoder;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::config::Keepalive;
 use crate::Ended;
+use crate::config::Keepalive;
 use crate::shared::Shared;
 use crate::state::{Frame, WaitsFor};
 
