@@ -156,9 +156,14 @@ sds: [{name: sd-0, plugin: {type: $P, addr: "$sd"}}]
 			return registered == 2
 		})
 		reaches(t, first, "203.0.113.2")
-		eventually(t, "a renewal", nil, func() bool {
+		eventually(t, "both to be renewed", nil, func() bool {
 			records = append(records, plugins.asked(t)...)
-			return slices.ContainsFunc(records, func(r record) bool { return strings.HasSuffix(r.Path, "/Renew") || r.Method == http.MethodPut })
+			renewed := func(gateway string) bool {
+				return slices.ContainsFunc(records, func(r record) bool {
+					return (strings.HasSuffix(r.Path, "/Renew") || r.Method == http.MethodPut) && strings.Contains(r.Body, gateway)
+				})
+			}
+			return renewed("gateway-0@") && renewed("gateway-1@")
 		})
 		for _, record := range records {
 			body := randomIDs.ReplaceAllString(record.Body, `"$1":"…"`)

@@ -23,7 +23,7 @@ const GREETING_TIME: Duration = Duration::from_secs(15);
 
 /// Has connections, or datagrams, accepted by the last node of a chain; without one, by this machine.
 ///
-/// The node is asked at the first [`accept`](Self::accept), and again after it has failed.
+/// The node is asked when the first is waited for, and again after it has failed.
 pub struct RemoteListener {
     /// The way to the node.
     pub router: Router,

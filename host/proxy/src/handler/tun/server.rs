@@ -185,6 +185,8 @@ async fn welcome(gate: Gate, peers: Arc<Peers>, socket: Arc<Udp>, from: SocketAd
     let addresses = keepalive.addresses;
     if peers.learn(from, addresses.clone()) {
         tracing::info!(kind = "handler", handler = "tun", %service, client = %from, "a client has {addresses:?}");
+    } else {
+        tracing::debug!(kind = "handler", handler = "tun", %service, client = %from, "a client keeps {addresses:?}");
     }
     socket.send(&Seen(from.ip()).encode(), from).await;
 }
