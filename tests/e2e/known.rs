@@ -108,7 +108,7 @@ import asyncio, ssl, sys, websockets
 
 async def main(url, roots):
     context = ssl.create_default_context(cafile=roots) if roots else None
-    async with websockets.connect(url, ssl=context, max_size=None) as ws:
+    async with websockets.connect(url, ssl=context, max_size=None, max_queue=None) as ws:
         sent = b""
         for message in [b"a", b"b" * 200, b"c" * 70000, "text", [b"in ", b"three ", b"pieces"], b"d" * 3000000]:
             await ws.send(message)
