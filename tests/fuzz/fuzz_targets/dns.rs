@@ -8,7 +8,7 @@ use drawspan_wire::dns::{Answer, MAX_QUERY, Query, Unusable, is_question, is_tru
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    is_truncated(bytes);
+    let _ = is_truncated(bytes);
     match Query::parse(bytes) {
         Ok(query) => check(&query, bytes),
         Err(Unusable::Unanswerable) => assert!(!is_question(bytes)),
