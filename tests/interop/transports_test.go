@@ -72,7 +72,7 @@ var transportNodes = []struct {
 
 // TestTransports sends 64 MiB there and back through each of them, in all pairs.
 func TestTransports(t *testing.T) {
-	echoes, greeter := echoServer(t, "tcp4", "127.0.0.1:0"), greetingServer(t)
+	echoes, greeter := echoServer(t, "tcp4", "127.0.0.1:0"), greeter(t)
 	for _, pair := range [][2]int{{0, 0}, {0, 1}, {1, 0}, {1, 1}} {
 		first, second := bothGateways[pair[0]], bothGateways[pair[1]]
 		t.Run(first.name+" through "+second.name, func(t *testing.T) {
@@ -138,7 +138,7 @@ func transportAddrs(t *testing.T, echoes, greeter string) []string {
 
 // TestTransportsHalfClosed ends a client's direction first, through a single forwarder of each gateway.
 func TestTransportsHalfClosed(t *testing.T) {
-	echoes, greeter := echoServer(t, "tcp4", "127.0.0.1:0"), greetingServer(t)
+	echoes, greeter := echoServer(t, "tcp4", "127.0.0.1:0"), greeter(t)
 	for _, gateway := range bothGateways {
 		t.Run(gateway.name, func(t *testing.T) {
 			fill := transportAddrs(t, echoes, greeter)
@@ -285,29 +285,6 @@ chains:
 			}
 		})
 	}
-}
-
-// greetingServer says "hello " and then sends back what it is sent.
-func greetingServer(t *testing.T) string {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				io.WriteString(conn, "hello ")
-				io.Copy(conn, conn)
-				conn.Close()
-			}()
-		}
-	}()
-	return listener.Addr().String()
 }
 
 // checkThereAndBack sends so many bytes to who sends them back, which greets first or not. If it is told the end by half-closing, it
