@@ -93,20 +93,7 @@ func TestRouterCalls(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	for _, protocol := range []string{"grpc", "http"} {
-		t.Run(protocol, func(t *testing.T) {
-			var asked [][]string
-			for _, gateway := range bothGateways {
-				asked = append(asked, routerCalls(t, gateway.binary(t), protocol))
-			}
-			if !slices.Equal(asked[0], asked[1]) {
-				t.Errorf("%s asks\n%s\n%s asks\n%s", bothGateways[0].name, strings.Join(asked[0], "\n"), bothGateways[1].name, strings.Join(asked[1], "\n"))
-			}
-			if len(asked[0]) < 6 {
-				t.Errorf("asked are only %q", asked[0])
-			}
-		})
-	}
+	asksTheSame(t, 6, routerCalls)
 }
 
 var (

@@ -167,25 +167,30 @@ services:
 	})
 }
 
+// asksTheSame compares what plugins are asked by both gateways, over gRPC and HTTP: at least so many questions.
+func asksTheSame(t *testing.T, least int, calls func(t *testing.T, binary, protocol string) []string) {
+	for _, protocol := range []string{"grpc", "http"} {
+		t.Run(protocol, func(t *testing.T) {
+			var asked [][]string
+			for _, gateway := range bothGateways {
+				asked = append(asked, calls(t, gateway.binary(t), protocol))
+			}
+			if !slices.Equal(asked[0], asked[1]) {
+				t.Errorf("%s asks\n%s\n%s asks\n%s", bothGateways[0].name, strings.Join(asked[0], "\n"), bothGateways[1].name, strings.Join(asked[1], "\n"))
+			}
+			if len(asked[0]) < least {
+				t.Errorf("asked are only %q", asked[0])
+			}
+		})
+	}
+}
+
 // The auther and the router of a server are asked the same by both gateways.
 func TestTunCalls(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	for _, protocol := range []string{"grpc", "http"} {
-		t.Run(protocol, func(t *testing.T) {
-			var asked [][]string
-			for _, gateway := range bothGateways {
-				asked = append(asked, tunCalls(t, gateway.binary(t), protocol))
-			}
-			if !slices.Equal(asked[0], asked[1]) {
-				t.Errorf("%s asks\n%s\n%s asks\n%s", bothGateways[0].name, strings.Join(asked[0], "\n"), bothGateways[1].name, strings.Join(asked[1], "\n"))
-			}
-			if len(asked[0]) < 2 {
-				t.Errorf("asked are only %q", asked[0])
-			}
-		})
-	}
+	asksTheSame(t, 2, tunCalls)
 }
 
 // clientField is what an auther is told of where a client is.
