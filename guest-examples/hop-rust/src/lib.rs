@@ -23,7 +23,9 @@ wit_bindgen::generate!({
         }
 
         package wasi:random@0.2.0 {
+            // Whole: where the standard library imports it too, the linker merges the two.
             interface random {
+                get-random-bytes: func(len: u64) -> list<u8>;
                 get-random-u64: func() -> u64;
             }
         }
