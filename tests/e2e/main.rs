@@ -23,6 +23,7 @@ mod plugin_verify;
 mod plugin_wasm;
 mod policies;
 mod recorders;
+mod reload;
 mod rewriter;
 mod routing;
 mod served;

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use drawspan_wit::{CallError, Module, OnError, Plugin};
 
 use crate::layer::{
@@ -61,8 +62,9 @@ pub struct LoadError {
 /// attempts, the calls in flight; and beside the backing its shadow.
 type Policies = Fallback<Observed<Cached<Deadline<Retry<InFlight<Shadow<Backing, Nested>>>>>>, Nested>;
 
-/// A plugin as the gateway sees it: the policies of a block, and what a failure of it all means.
-pub struct PluginClient(FailSafe<Policies>);
+/// A plugin as the gateway sees it: the policies of a block, and what a failure of it all means. Clones are one plugin.
+#[derive(Clone)]
+pub struct PluginClient(Arc<ArcSwap<FailSafe<Policies>>>);
 
 impl PluginClient {
     /// Makes ready to answer every call of the module. Servers aren't contacted; components are compiled and started. Must
@@ -72,12 +74,20 @@ impl PluginClient {
     /// When the settings of a block can't be used, or its component doesn't answer the module's calls.
     pub async fn load(settings: PluginSettings, metrics: &Metrics) -> Result<Self, LoadError> {
         let on_error = settings.on_error;
-        Ok(Self(FailSafe::new(policies(settings, metrics).await?, on_error)))
+        let policies = FailSafe::new(policies(settings, metrics).await?, on_error);
+        Ok(Self(Arc::new(ArcSwap::from_pointee(policies))))
+    }
+
+    /// Has calls answered as `other` answers them, from now on: those that are under way finish as they began.
+    pub fn become_like(&self, other: &Self) {
+        self.0.store(other.0.load_full());
     }
 }
 
-/// A plugin with its policies, whose failures stay failures: for tools, which want to see them.
-pub struct Bare(Policies);
+/// A plugin with its policies, whose failures stay failures: for tools, which want to see them, and for limiters. Clones are
+/// one plugin.
+#[derive(Clone)]
+pub struct Bare(Arc<ArcSwap<Policies>>);
 
 impl Bare {
     /// As [`PluginClient::load`].
@@ -85,13 +95,18 @@ impl Bare {
     /// # Errors
     /// As there.
     pub async fn load(settings: PluginSettings, metrics: &Metrics) -> Result<Self, LoadError> {
-        Ok(Self(policies(settings, metrics).await?))
+        Ok(Self(Arc::new(ArcSwap::from_pointee(policies(settings, metrics).await?))))
+    }
+
+    /// As [`PluginClient::become_like`].
+    pub fn become_like(&self, other: &Self) {
+        self.0.store(other.0.load_full());
     }
 }
 
 impl<C: PluginCall> Plugin<C> for Bare {
-    fn call(&self, call: Arc<C>) -> impl Future<Output = Result<C::Reply, CallError>> + Send {
-        self.0.call(call)
+    async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
+        self.0.load_full().call(call).await
     }
 }
 
@@ -125,8 +140,8 @@ async fn policies(settings: PluginSettings, metrics: &Metrics) -> Result<Policie
 }
 
 impl<C: PluginCall> Plugin<C> for PluginClient {
-    fn call(&self, call: Arc<C>) -> impl Future<Output = Result<C::Reply, CallError>> + Send {
-        self.0.call(call)
+    async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
+        self.0.load_full().call(call).await
     }
 }
 

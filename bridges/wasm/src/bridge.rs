@@ -61,6 +61,8 @@ pub struct WasmSettings {
     pub max_reply: usize,
     /// How long starting an instance may take at load.
     pub start_timeout: Duration,
+    /// Whether each question without side effects is asked once before the component serves, as it is of every newer file.
+    pub self_check: bool,
 }
 
 impl WasmSettings {
@@ -85,6 +87,7 @@ impl WasmSettings {
             timeout: Duration::from_secs(10),
             max_reply: 4 << 20,
             start_timeout: Duration::from_secs(10),
+            self_check: false,
         }
     }
 }
@@ -166,7 +169,7 @@ impl WasmBridge {
         };
         let pace = Pace::new();
         let plan = Arc::new(Plan { engine: engine.clone(), settings, path, grants, functions, counters, pace });
-        let current = ArcSwap::new(Edition::start(&plan, plan.read().await?, false).await?);
+        let current = ArcSwap::new(Edition::start(&plan, plan.read().await?, plan.settings.self_check).await?);
         let shared = Arc::new(Shared { plan, current });
         let watch = may_change.then(|| engine.slow().spawn(watch(Arc::clone(&shared)))).flatten();
         Ok(Self { shared, _watch: watch.map(AbortOnDrop) })

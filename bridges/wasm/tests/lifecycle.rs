@@ -219,13 +219,17 @@ async fn what_fails_when_it_is_asked_does_not_take_over() {
     let config = vec![("trap".into(), "always".into())];
     let settings = WasmSettings { name: "asked".into(), config, ..settings(path.clone()) };
     let (engine, counters) = (Engine::new(None).unwrap(), Counters::default());
-    let functions = vec![Function::of::<BypassRequest>()];
-    let bridge = WasmBridge::load(&engine, settings, functions, counters.clone()).await.unwrap();
+    let functions = || vec![Function::of::<BypassRequest>()];
+    let bridge = WasmBridge::load(&engine, settings.clone(), functions(), counters.clone()).await.unwrap();
     std::fs::copy(guest("moody.wasm"), &path).unwrap();
     until(async || counters.refused.get() == 1).await;
     let line = logged("asked").pop().unwrap();
     assert!(line.contains("it fails when it is asked `contains`: "), "{line}");
     assert_eq!(bridge.call(asks("a.blocked")).await.unwrap(), Match::Matched);
+    // Nor does it begin, where that is asked for.
+    let settings = WasmSettings { self_check: true, ..settings };
+    let error = WasmBridge::load(&engine, settings, functions(), counters).await.err().unwrap();
+    assert!(error.to_string().contains("it fails when it is asked `contains`: "), "{error}");
 }
 
 #[tokio::test]

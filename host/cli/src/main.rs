@@ -10,8 +10,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use drawspan_config::{Diagnostic, Loaded};
-use drawspan_gateway::Gateway;
+use drawspan_config::{Diagnostic, Input, Loaded, Secret};
+use drawspan_gateway::{Gateway, Plugins, Reloaded};
+use drawspan_plugin_client::Metrics;
+use prometheus_client::registry::Registry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,16 +49,20 @@ fn start(args: &ConfigArgs, mode: Mode) -> ExitCode {
             let text = drawspan_config::render(&inputs, format).map_err(Failure::Config)?;
             return std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::Other(error.into()));
         }
-        let Loaded { config, warnings } = drawspan_config::load(&inputs, args.strict).map_err(Failure::Config)?;
+        let Loaded { config, warnings, besides_plugins } =
+            drawspan_config::load(&inputs, args.strict).map_err(Failure::Config)?;
         report(&warnings);
         logging::init(&config.log, args.debug).map_err(Failure::Other)?;
         let runtime = tokio::runtime::Runtime::new().context("can't start threads").map_err(Failure::Other)?;
         runtime.block_on(async {
-            let gateway = Gateway::load(&config, cache_folder()).await.map_err(Failure::Config)?;
-            report(gateway.warnings());
+            let mut registry = Registry::default();
+            let mut plugins = Plugins::new(Metrics::register(&mut registry), cache_folder());
+            let gateway = Gateway::load(&config, registry, &mut plugins).await.map_err(Failure::Config)?;
+            report(&plugins.take_warnings());
+            let reload = Reload { inputs, strict: args.strict, plugins, besides_plugins };
             match mode {
                 Mode::Check => Ok(()),
-                Mode::Run => run(gateway).await.map_err(Failure::Other),
+                Mode::Run => run(gateway, reload).await.map_err(Failure::Other),
             }
         })
     });
@@ -93,15 +99,48 @@ fn allow_files() {
     }
 }
 
-async fn run(gateway: Gateway) -> anyhow::Result<()> {
+/// What a SIGHUP reads again.
+struct Reload {
+    inputs: Vec<Input>,
+    strict: bool,
+    plugins: Plugins,
+    besides_plugins: Secret,
+}
+
+impl Reload {
+    /// Has the plugins be what the config now says. A config that is wrong changes nothing.
+    async fn reload(&mut self) {
+        let outcome = match drawspan_config::load(&self.inputs, self.strict) {
+            Ok(Loaded { config, warnings, besides_plugins }) => {
+                report(&warnings);
+                self.plugins.reload(&config).await.map(|reloaded| (reloaded, besides_plugins))
+            }
+            Err(diagnostics) => Err(diagnostics),
+        };
+        report(&self.plugins.take_warnings());
+        match outcome {
+            Ok((Reloaded { plugins, restart }, besides_plugins)) => {
+                tracing::info!("config reloaded; plugins that changed: {}", plugins.join(", "));
+                if restart || besides_plugins != self.besides_plugins {
+                    tracing::warn!("something besides `plugin` blocks changed in the config; that takes a restart");
+                }
+            }
+            Err(diagnostics) => {
+                report(&diagnostics);
+                tracing::error!("the config can't be used; everything stays as it was");
+            }
+        }
+    }
+}
+
+async fn run(gateway: Gateway, mut reload: Reload) -> anyhow::Result<()> {
     allow_files();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // GOST: reloads the config. Until that is here, the signal must not be what ends the gateway.
     let mut hangup = signal(SignalKind::hangup())?;
     let hangups = async {
         while hangup.recv().await.is_some() {
-            tracing::warn!("SIGHUP: a reload is not implemented yet; restart to read the config again");
+            reload.reload().await;
         }
     };
     let mut stop = async || {

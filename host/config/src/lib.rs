@@ -130,6 +130,9 @@ pub struct Loaded {
     pub config: Config,
     /// What is worth fixing in it.
     pub warnings: Vec<Diagnostic>,
+    /// All that the inputs say besides their `plugin` blocks, in one line of JSON: two loads have the same if nothing else
+    /// changed between them. It may hold secrets.
+    pub besides_plugins: Secret,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::plugin::{self, Plugin};
 use crate::service::{HandlerKind, Service};
 use crate::tls::ServerBlock;
 use crate::tree::{self, Node};
-use crate::{At, Config, Diagnostic, Input, ListenAddr, Loaded, Place, Severity, Source};
+use crate::{At, Config, Diagnostic, Input, ListenAddr, Loaded, Place, Secret, Severity, Source};
 use crate::{
     admission, auther, chain, hop, hosts, ingress, limit, log, metrics, observer, recorder, resolver, router, service,
     tls,
@@ -29,19 +29,22 @@ pub fn load(inputs: &[Input], strict: bool) -> Result<Loaded, Vec<Diagnostic>> {
     let mut cx = Context::new(strict);
     let mut config = Config::default();
     let mut certificate = None;
-    let mut sources = Vec::new();
+    let mut trees = Vec::new();
     for input in inputs {
         match input.tree() {
             Ok(tree) => {
                 decode(&tree, &mut config, &mut certificate, &mut cx);
                 cx.report_spread();
-                sources.push(Arc::clone(tree.place.source()));
+                trees.push(tree);
             }
             Err(diagnostic) => cx.push(diagnostic),
         }
     }
-    if let (true, true, Some(source)) = (cx.diagnostics.is_empty(), config.services.is_empty(), sources.first()) {
-        cx.push(Diagnostic::error(&Place::whole(source), "there is nothing to run: no service is configured"));
+    if let (true, true, Some(tree)) = (cx.diagnostics.is_empty(), config.services.is_empty(), trees.first()) {
+        cx.push(Diagnostic::error(
+            &Place::whole(tree.place.source()),
+            "there is nothing to run: no service is configured",
+        ));
     }
     for service in &mut config.services {
         complete(service, certificate.as_ref());
@@ -53,7 +56,12 @@ pub fn load(inputs: &[Input], strict: bool) -> Result<Loaded, Vec<Diagnostic>> {
     sort(&mut diagnostics);
     match diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         true => Err(diagnostics),
-        false => Ok(Loaded { config, warnings: diagnostics }),
+        false => {
+            let mut root = tree::merged(trees);
+            root.remove("plugin");
+            let besides_plugins = Secret::new(crate::render::json_line(&root));
+            Ok(Loaded { config, warnings: diagnostics, besides_plugins })
+        }
     }
 }
 

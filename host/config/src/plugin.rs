@@ -19,8 +19,8 @@ pub use wasm::{
     Addresses, ComponentAddr, HostName, HttpHost, Instance, Mount, RedisStore, Store, WasmPlugin, overlaps,
 };
 
-/// A plugin, whatever module it serves.
-#[derive(Clone, Debug)]
+/// A plugin, whatever module it serves. Two are equal if they say the same, wherever they stand.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plugin {
     /// How it is reached.
     pub backing: Backing,
@@ -48,7 +48,7 @@ pub struct Plugin {
 }
 
 /// How a [`Plugin`] is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Backing {
     /// A gRPC server.
     Grpc {

@@ -76,6 +76,20 @@ impl Value {
     }
 }
 
+impl Node {
+    /// Takes every entry of that key out of all mappings.
+    pub(crate) fn remove(&mut self, key: &str) {
+        match &mut self.value {
+            Value::List(nodes) => nodes.iter_mut().for_each(|node| node.remove(key)),
+            Value::Map(entries) => {
+                entries.retain(|entry| !entry.key.eq_ignore_ascii_case(key));
+                entries.iter_mut().for_each(|entry| entry.node.remove(key));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => {}
+        }
+    }
+}
+
 /// One configuration out of several: lists are joined, any other value is taken from the last that has it.
 pub(crate) fn merged(trees: Vec<Node>) -> Node {
     let mut trees = trees.into_iter();

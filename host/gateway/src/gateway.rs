@@ -1,11 +1,9 @@
 //! [`Gateway`]: everything that a config describes, ready to listen.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use drawspan_config::{Config, Diagnostic, ListenAddr, ListenerKind, TcpKeepalive};
-use drawspan_plugin_client::Metrics as PluginMetrics;
 use drawspan_proxy::Router;
 use drawspan_proxy::handler::PacketEntrypoint;
 use drawspan_proxy::listener::{
@@ -27,7 +25,6 @@ use crate::sid::Sids;
 /// Everything that a config describes, ready to listen.
 pub struct Gateway {
     services: Vec<Ready>,
-    warnings: Vec<Diagnostic>,
     tasks: TaskTracker,
 }
 
@@ -48,18 +45,16 @@ pub struct BindError {
 }
 
 impl Gateway {
-    /// Makes ready what `config` describes: components are compiled (and kept in `cache`, if given), started and checked.
-    /// Plugin servers aren't contacted. Must run in a tokio runtime.
+    /// Makes ready what `config` describes: components are compiled, started and checked. Plugin servers aren't contacted. What
+    /// it counts it adds to `registry`, and shows what is there. Must run in a tokio runtime.
     ///
     /// # Errors
     /// Everything that is wrong with the plugins, at their places in the config.
-    pub async fn load(config: &Config, cache: Option<PathBuf>) -> Result<Self, Vec<Diagnostic>> {
-        let mut registry = Registry::default();
-        let mut plugins = Plugins::new(PluginMetrics::register(&mut registry), cache);
+    pub async fn load(config: &Config, mut registry: Registry, plugins: &mut Plugins) -> Result<Self, Vec<Diagnostic>> {
         let metrics = metrics::are_wanted(config).then(|| metrics::register(&mut registry));
         let tasks = TaskTracker::new();
-        let modules = Arc::new(Modules::load(config, &mut plugins, &tasks, metrics.as_ref()).await?);
-        let chains = Chains::load(config, &modules, &mut plugins, metrics.as_ref()).await?;
+        let modules = Arc::new(Modules::load(config, plugins, &tasks, metrics.as_ref()).await?);
+        let chains = Chains::load(config, &modules, plugins, metrics.as_ref()).await?;
         let registry = Arc::new(registry);
         let objects = Objects { modules, chains, tasks: tasks.clone(), registry, metrics };
         let mut errors = Vec::new();
@@ -86,15 +81,9 @@ impl Gateway {
             });
         }
         match errors.is_empty() {
-            true => Ok(Self { services, warnings: plugins.take_warnings(), tasks }),
+            true => Ok(Self { services, tasks }),
             false => Err(errors),
         }
-    }
-
-    /// What the operator should know of the plugins, at their places in the config.
-    #[must_use]
-    pub fn warnings(&self) -> &[Diagnostic] {
-        &self.warnings
     }
 
     /// Listens on every service's address.

@@ -24,4 +24,4 @@ mod tunnels;
 mod without_effect;
 
 pub use gateway::{BindError, Bound, Gateway};
-pub use plugins::Plugins;
+pub use plugins::{Plugins, Reloaded};

@@ -5,34 +5,69 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drawspan_config::{
-    Backing, ComponentAddr, Diagnostic, GrpcTarget, Instance, OnError, Place, Plugin, Secret, Tls, WasmPlugin,
+    Backing, ComponentAddr, Config, Diagnostic, GrpcTarget, Instance, OnError, Place, Plugin, Secret, Tls, WasmPlugin,
 };
 use drawspan_plugin_client::{
     BackingSettings, Bare, CacheSettings, Engine, GrpcSettings, HttpSettings, LoadError, Metrics, PluginClient,
     PluginSettings, ShadowSettings, Source, Target, TlsSettings, WasmSettings,
 };
 use drawspan_wit::Module;
+use prometheus_client::registry::Registry;
 
+use crate::gateway::Gateway;
 use crate::grants;
 use crate::without_effect::without_effect;
 
 /// How long a component may take to start, when its calls have less time than that: a first start is slower than a call.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes clients of `plugin:` blocks.
+/// Makes clients of `plugin:` blocks, and knows those that it made.
 pub struct Plugins {
     metrics: Metrics,
     cache: Option<PathBuf>,
     /// Made when the first component is loaded; a gateway without one needs none.
     engine: Option<Engine>,
     warnings: Vec<Diagnostic>,
+    /// What was made ready.
+    made: Vec<Made>,
+    /// During a reload: what serves now.
+    serving: Option<Serving>,
+}
+
+struct Made {
+    name: Arc<str>,
+    module: Module,
+    block: Plugin,
+    client: Client,
+}
+
+#[derive(Clone)]
+enum Client {
+    Safe(PluginClient),
+    Bare(Bare),
+}
+
+#[derive(Default)]
+struct Serving {
+    /// What the new config says as well.
+    unchanged: Vec<Made>,
+    others: Vec<Made>,
+}
+
+/// What a reload came to.
+#[derive(Default)]
+pub struct Reloaded {
+    /// The plugins that are others now.
+    pub plugins: Vec<Arc<str>>,
+    /// A `plugin:` block has a key that takes a restart: `trusted`, or `onError` of a limiter.
+    pub restart: bool,
 }
 
 impl Plugins {
     /// Compiled components are kept in `cache`, if given.
     #[must_use]
     pub fn new(metrics: Metrics, cache: Option<PathBuf>) -> Self {
-        Self { metrics, cache, engine: None, warnings: Vec::new() }
+        Self { metrics, cache, engine: None, warnings: Vec::new(), made: Vec::new(), serving: None }
     }
 
     /// What the operator should know of the blocks made ready so far, and wasn't told yet.
@@ -47,8 +82,14 @@ impl Plugins {
         module: Module,
         plugin: &Plugin,
     ) -> Result<PluginClient, Diagnostic> {
+        if let Some(Client::Safe(client)) = self.unchanged(name, module, plugin) {
+            return Ok(client);
+        }
         let settings = self.settings(name.into(), module, plugin)?;
-        PluginClient::load(settings, &self.metrics).await.map_err(|error| unusable(name, plugin, &error))
+        let client =
+            PluginClient::load(settings, &self.metrics).await.map_err(|error| unusable(name, plugin, &error))?;
+        self.made.push(Made { name: name.into(), module, block: plugin.clone(), client: Client::Safe(client.clone()) });
+        Ok(client)
     }
 
     /// The same, with failures that stay failures: for tools, and for a limiter, which remembers.
@@ -56,8 +97,62 @@ impl Plugins {
     /// # Errors
     /// When it can't be used, at its address.
     pub async fn load_bare(&mut self, name: &str, module: Module, plugin: &Plugin) -> Result<Bare, Diagnostic> {
+        if let Some(Client::Bare(client)) = self.unchanged(name, module, plugin) {
+            return Ok(client);
+        }
         let settings = self.settings(name.into(), module, plugin)?;
-        Bare::load(settings, &self.metrics).await.map_err(|error| unusable(name, plugin, &error))
+        let client = Bare::load(settings, &self.metrics).await.map_err(|error| unusable(name, plugin, &error))?;
+        self.made.push(Made { name: name.into(), module, block: plugin.clone(), client: Client::Bare(client.clone()) });
+        Ok(client)
+    }
+
+    /// What serves already as the block says.
+    fn unchanged(&mut self, name: &str, module: Module, block: &Plugin) -> Option<Client> {
+        let serving = self.serving.as_mut()?;
+        let same = |made: &Made| *made.name == *name && made.module == module && made.block == *block;
+        let made = serving.others.swap_remove(serving.others.iter().position(same)?);
+        let client = made.client.clone();
+        serving.unchanged.push(made);
+        Some(client)
+    }
+
+    /// Makes ready the plugins whose blocks are others in `config`, each of them asked once where that has no effect. When all
+    /// of `config` is well they take over: calls that are under way finish where they began. What `config` says besides is only
+    /// checked.
+    ///
+    /// # Errors
+    /// All that is wrong with `config`; everything stays as it was then.
+    pub async fn reload(&mut self, config: &Config) -> Result<Reloaded, Vec<Diagnostic>> {
+        let mut next = Self {
+            engine: self.engine.clone(),
+            serving: Some(Serving { others: std::mem::take(&mut self.made), ..Serving::default() }),
+            ..Self::new(self.metrics.clone(), self.cache.clone())
+        };
+        let gateway = Gateway::load(config, Registry::default(), &mut next).await;
+        let Self { engine, warnings, made, serving, .. } = next;
+        let Serving { unchanged, mut others } = serving.unwrap_or_default();
+        self.made = unchanged;
+        self.engine = engine;
+        self.warnings.extend(warnings);
+        let mut reloaded = Reloaded::default();
+        if gateway.is_ok() {
+            for Made { name, module, block, client } in made {
+                let same = |made: &Made| made.name == name && made.module == module;
+                let Some(index) = others.iter().position(same) else { continue };
+                let old = others.swap_remove(index);
+                reloaded.restart |= block.trusted != old.block.trusted;
+                match (&old.client, &client) {
+                    (Client::Safe(old), Client::Safe(new)) => old.become_like(new),
+                    (Client::Bare(old), Client::Bare(new)) => old.become_like(new),
+                    _ => {}
+                }
+                reloaded.restart |= module == Module::Limiter && block.on_error != old.block.on_error;
+                self.made.push(Made { block, ..old });
+                reloaded.plugins.push(name);
+            }
+        }
+        self.made.append(&mut others);
+        gateway.map(|_| reloaded)
     }
 
     /// The settings of a block and those within, each named by its key after the block around it.
@@ -119,7 +214,9 @@ impl Plugins {
                 if let Some(cache) = &self.cache {
                     grants::keep_from(cache, wasm)?;
                 }
-                BackingSettings::Wasm(wasm_settings(name, module, plugin, wasm, max_reply), self.engine(wasm)?)
+                let settings = wasm_settings(name, module, plugin, wasm, max_reply);
+                let settings = WasmSettings { self_check: self.serving.is_some(), ..settings };
+                BackingSettings::Wasm(settings, self.engine(wasm)?)
             }
         })
     }
@@ -190,6 +287,7 @@ fn wasm_settings(name: Arc<str>, module: Module, plugin: &Plugin, wasm: &WasmPlu
         timeout: plugin.timeout,
         max_reply,
         start_timeout: plugin.timeout.max(START_TIMEOUT),
+        self_check: false,
     }
 }
 
@@ -213,10 +311,8 @@ fn pairs(map: &[(String, Secret)]) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use drawspan_config::{AutherKind, Input, load};
-    use prometheus_client::registry::Registry;
-
     use super::*;
+    use drawspan_config::{AutherKind, Input, load};
 
     /// The file is there, and isn't a component.
     const CONFIG: &str = "services: [{name: s, addr: ':0', handler: {type: http}}]

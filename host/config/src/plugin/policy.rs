@@ -18,7 +18,7 @@ pub struct Cache {
 }
 
 /// A plugin that is asked for comparison (`shadow`, `sample`).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Shadow {
     /// What is asked.
     pub plugin: Plugin,

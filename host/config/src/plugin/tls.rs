@@ -6,7 +6,7 @@ use crate::At;
 use crate::decode::{Context, Item, Object, Unknown};
 
 /// Client-side TLS settings. The files were readable when the configuration was loaded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tls {
     /// The client's own certificate (`certFile`, `keyFile`).
     pub identity: Option<TlsIdentity>,
@@ -19,7 +19,7 @@ pub struct Tls {
 }
 
 /// A certificate with its key, both PEM.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TlsIdentity {
     /// The certificate chain.
     pub cert_file: At<PathBuf>,

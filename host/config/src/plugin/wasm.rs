@@ -18,7 +18,7 @@ pub use network::{Addresses, HostName, HttpHost};
 pub use stores::{RedisStore, Store};
 
 /// A wasm component and the bounds within which it runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WasmPlugin {
     /// Where the component is (`addr`).
     pub addr: At<ComponentAddr>,

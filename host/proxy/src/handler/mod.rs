@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::listener::{AcceptError, BindError, DnsQuestion, TunDevice, UdpSession};
 use crate::{ClientCounters, Conn, DialError, Router, Shaper};
 
+mod announce;
 mod auto;
 mod bind;
 mod datagrams;

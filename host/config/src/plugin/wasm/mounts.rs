@@ -8,7 +8,7 @@ use crate::decode::{Context, Item, Object, Unknown};
 use crate::{At, Diagnostic};
 
 /// A folder that a component sees.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Mount {
     /// The folder; it was there when the configuration was loaded.
     pub host: At<PathBuf>,

@@ -6,7 +6,8 @@ use bytes::{Buf as _, BytesMut};
 use drawspan_wire::http1::{BodyScanner, Header, Headers, ResponseHead};
 use flate2::write::MultiGzDecoder;
 
-use crate::net::{BodyError, Flow, Stream, Tap, eof, fill};
+use super::chunks::Chunks;
+use crate::net::{BodyError, Stream, eof, fill};
 
 /// The head of what is behind a compressed response's, if it is one: in chunks, since nobody knows how much that is.
 pub(super) fn head<'b>(response: &ResponseHead<'b>) -> Option<ResponseHead<'b>> {
@@ -20,65 +21,39 @@ pub(super) fn head<'b>(response: &ResponseHead<'b>) -> Option<ResponseHead<'b>> 
     Some(ResponseHead { headers, ..response.clone() })
 }
 
-/// A compressed body on its way to a client that takes it in chunks.
-pub(super) struct Inflate<'i> {
-    pub(super) client: &'i Stream,
-    pub(super) down: Flow<'i>,
-    pub(super) tap: Option<&'i Tap>,
-}
-
-impl Inflate<'_> {
-    /// Passes on what is in what `body` delimits. However much that is, little of it is held.
-    pub(super) async fn relay(
-        &self,
-        from: &Stream,
-        received: &mut BytesMut,
-        mut body: BodyScanner,
-    ) -> Result<(), BodyError> {
-        let mut decoder = MultiGzDecoder::new(Vec::new());
-        loop {
-            let mut compressed = Vec::new();
-            let belonging = body.decode(received, |part| compressed.extend_from_slice(part));
-            received.advance(belonging.map_err(BodyError::Malformed)?);
-            let mut rest = &compressed[..];
-            while !rest.is_empty() {
-                let taken = decoder.write(rest).map_err(BodyError::Read)?;
-                if taken == 0 {
-                    return Err(BodyError::Read(io::ErrorKind::InvalidData.into()));
-                }
-                rest = &rest[taken..];
-                self.pass(decoder.get_mut()).await?;
+/// Passes the plain form of what `body` delimits on to the client. However much that is, little of it is held.
+pub(super) async fn relay(
+    from: &Stream,
+    received: &mut BytesMut,
+    mut body: BodyScanner,
+    client: &Chunks<'_>,
+) -> Result<(), BodyError> {
+    let mut decoder = MultiGzDecoder::new(Vec::new());
+    loop {
+        let mut compressed = Vec::new();
+        let belonging = body.decode(received, |part| compressed.extend_from_slice(part));
+        received.advance(belonging.map_err(BodyError::Malformed)?);
+        let mut rest = &compressed[..];
+        while !rest.is_empty() {
+            let taken = decoder.write(rest).map_err(BodyError::Read)?;
+            if taken == 0 {
+                return Err(BodyError::Read(io::ErrorKind::InvalidData.into()));
             }
-            if body.is_complete() {
-                break;
-            }
-            match fill(from, received).await {
-                Ok(1..) => {}
-                Ok(0) if body.may_end() => break,
-                Ok(0) => return Err(BodyError::Read(eof())),
-                Err(error) => return Err(BodyError::Read(error)),
-            }
+            rest = &rest[taken..];
+            client.write(decoder.get_ref()).await?;
+            decoder.get_mut().clear();
         }
-        decoder.try_finish().map_err(BodyError::Read)?;
-        self.pass(decoder.get_mut()).await?;
-        self.send(b"0\r\n\r\n").await
-    }
-
-    /// One chunk.
-    async fn pass(&self, content: &mut Vec<u8>) -> Result<(), BodyError> {
-        if content.is_empty() {
-            return Ok(());
+        if body.is_complete() {
+            break;
         }
-        self.tap.iter().for_each(|tap| tap.hear(content));
-        let mut chunk = format!("{:x}\r\n", content.len()).into_bytes();
-        chunk.append(content);
-        chunk.extend(b"\r\n");
-        self.send(&chunk).await
+        match fill(from, received).await {
+            Ok(1..) => {}
+            Ok(0) if body.may_end() => break,
+            Ok(0) => return Err(BodyError::Read(eof())),
+            Err(error) => return Err(BodyError::Read(error)),
+        }
     }
-
-    async fn send(&self, bytes: &[u8]) -> Result<(), BodyError> {
-        self.client.write_all(bytes).await.map_err(BodyError::Write)?;
-        self.down.moved(bytes.len()).await;
-        Ok(())
-    }
+    decoder.try_finish().map_err(BodyError::Read)?;
+    client.write(decoder.get_ref()).await?;
+    client.end().await
 }

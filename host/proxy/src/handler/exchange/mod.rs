@@ -1,5 +1,6 @@
 //! [`Exchange`]: one request passed on to its origin, and the response passed back (RFC 9110 §7.6, RFC 9112 §9).
 
+mod chunks;
 pub(super) mod heads;
 mod inflate;
 mod response;

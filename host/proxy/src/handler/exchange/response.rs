@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::{Bytes, BytesMut};
 use drawspan_wire::http1::{BodyLength, BodyScanner, ResponseHead, Version};
 
+use super::chunks::Chunks;
 use super::heads::{self, Edits, Persistence};
-use super::inflate::{self, Inflate};
+use super::inflate;
 use super::rewrite::{Direction, Plan, Subject};
 use super::{Exchange, stream};
 use crate::handler::http::answer;
@@ -87,14 +88,14 @@ impl Exchange<'_> {
         let (manner, version) = (&self.request.manner, self.request.head.version);
         let persistence = if keep { Persistence::Keep(version) } else { Persistence::Close };
         let head = || manner.head(bytes, response, version, Some(persistence));
+        let chunks = Chunks { client, down, tap: self.response_tap() };
         if let Manner::Proxied { inflates: true } = manner
             && !matches!(length, BodyLength::None | BodyLength::Sized(0))
             && let Some(plain) = inflate::head(response)
         {
             self.record.answered(&plain);
             self.begin(client, &answer::response(&plain, version, Some(persistence)), down).await?;
-            let inflating = Inflate { client, down, tap: self.response_tap() };
-            return inflating.relay(upstream, from_upstream, BodyScanner::new(length)).await;
+            return inflate::relay(upstream, from_upstream, BodyScanner::new(length), &chunks).await;
         }
         let mut body = BodyScanner::new(length);
         let mut early = BytesMut::new();
@@ -110,7 +111,7 @@ impl Exchange<'_> {
                     edits.set("Transfer-Encoding", "chunked");
                     edits.remove("Content-Length");
                     self.begin(client, &heads::response(response, &edits), down).await?;
-                    let mut events = stream::Events { plan: &plan, subject, client, down, tap: self.response_tap() };
+                    let mut events = stream::Events { plan: &plan, subject, client: chunks };
                     return events.relay(upstream, from_upstream, body).await;
                 }
             } else if plan.admits(length) {

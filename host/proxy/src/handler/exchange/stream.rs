@@ -3,16 +3,15 @@
 use bytes::BytesMut;
 use drawspan_wire::http1::BodyScanner;
 
+use super::chunks::Chunks;
 use super::rewrite::{Phase, Plan, Subject};
-use crate::net::{BodyError, Flow, Stream, Tap, eof, fill};
+use crate::net::{BodyError, Stream, eof, fill};
 
-/// An event stream on its way to a client that takes it in chunks.
+/// An event stream on its way to a client.
 pub(super) struct Events<'e> {
     pub(super) plan: &'e Plan<'e>,
     pub(super) subject: Subject<'e>,
-    pub(super) client: &'e Stream,
-    pub(super) down: Flow<'e>,
-    pub(super) tap: Option<&'e Tap>,
+    pub(super) client: Chunks<'e>,
 }
 
 impl Events<'_> {
@@ -43,7 +42,7 @@ impl Events<'_> {
                 );
             }
             if index.is_none() {
-                self.write(&std::mem::take(&mut pending)).await?;
+                self.client.write(&std::mem::take(&mut pending)).await?;
             }
             if body.is_complete() {
                 break Ok(());
@@ -64,39 +63,21 @@ impl Events<'_> {
             self.pass(Vec::new(), Phase::End(at, error)).await?;
         }
         outcome?;
-        self.send(b"0\r\n\r\n").await
+        self.client.end().await
     }
 
     /// Rewrites an event, its empty line included, and passes on what is left of it.
     async fn pass(&self, event: Vec<u8>, phase: Phase) -> Result<(), BodyError> {
         let bare = event.strip_suffix(b"\r\n\r\n").or(event.strip_suffix(b"\n\n")).unwrap_or(&event);
         match self.plan.apply_to_event(&self.subject, bare.to_vec(), phase).await {
-            None => self.write(&event).await,
+            None => self.client.write(&event).await,
             Some(mut new) => {
                 if !new.is_empty() && !new.ends_with(b"\n\n") {
                     new.extend(b"\n\n");
                 }
-                self.write(&new).await
+                self.client.write(&new).await
             }
         }
-    }
-
-    /// One chunk.
-    async fn write(&self, content: &[u8]) -> Result<(), BodyError> {
-        if content.is_empty() {
-            return Ok(());
-        }
-        self.tap.iter().for_each(|tap| tap.hear(content));
-        let mut chunk = format!("{:x}\r\n", content.len()).into_bytes();
-        chunk.extend(content);
-        chunk.extend(b"\r\n");
-        self.send(&chunk).await
-    }
-
-    async fn send(&self, bytes: &[u8]) -> Result<(), BodyError> {
-        self.client.write_all(bytes).await.map_err(BodyError::Write)?;
-        self.down.moved(bytes.len()).await;
-        Ok(())
     }
 }
 

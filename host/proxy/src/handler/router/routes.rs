@@ -7,10 +7,10 @@ use std::time::Duration;
 use drawspan_modules::{Service, ServiceDiscovery};
 use moka::sync::Cache;
 use tokio::net::lookup_host;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use uuid::Uuid;
 
 use super::Routers;
+use crate::handler::announce::{announce, withdraw};
 
 /// Answers that are kept.
 const MOST: u64 = 64 * 1024;
@@ -89,25 +89,12 @@ impl Discovery {
 
     /// Announces a service for as long as it is polled.
     pub(super) async fn announce(&self, service: &Service) {
-        let mut ticks = interval_at(Instant::now() + self.renew, self.renew);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // GOST: what couldn't be registered is renewed all the same.
-        let mut is_known = false;
-        loop {
-            let told = if is_known { self.sd.renew(service).await } else { self.sd.register(service).await };
-            is_known = told.is_ok();
-            if let Err(error) = told {
-                tracing::warn!(kind = "sd", "can't announce {}: {error}", service.name);
-            }
-            ticks.tick().await;
-        }
+        announce(&self.sd, service, self.renew).await;
     }
 
     /// Ends a service.
     pub(super) async fn withdraw(&self, service: &Service) {
-        if let Err(error) = self.sd.deregister(service).await {
-            tracing::debug!(kind = "sd", "can't deregister {}: {error}", service.name);
-        }
+        withdraw(&self.sd, service).await;
     }
 
     /// The entry point of the other gateway where the client of that name is.

@@ -1,14 +1,12 @@
 //! BIND: a client serves a tunnel.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use drawspan_modules::{CallError, ConnInfo, Endpoint, Service, ServiceDiscovery};
+use drawspan_modules::{ConnInfo, Endpoint, Service};
 use drawspan_smux::Session as Mux;
 use drawspan_wire::relay::{Features, Response, Status, TunnelId};
 use drawspan_wire::socks::Address;
 use md5::{Digest as _, Md5};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -17,6 +15,7 @@ use super::connect::Ends;
 use super::connectors::Connector;
 use super::dial::network;
 use crate::handler::HandlerError;
+use crate::handler::announce::{announce, withdraw};
 use crate::handler::handshake::Client;
 
 impl TunnelServer {
@@ -72,10 +71,8 @@ impl TunnelServer {
             () = drain.cancelled() => {}
         }
         drop(registration);
-        if let Some(sd) = &self.tunnels.sd
-            && let Err(error) = sd.deregister(&announcement).await
-        {
-            tracing::debug!(kind = "sd", %service, %sid, "can't deregister {connector}: {error}");
+        if let Some(sd) = &self.tunnels.sd {
+            withdraw(sd, &announcement).await;
         }
         tracing::info!(kind = "handler", %service, %sid, %client, %tunnel, %connector, "not served any more");
         Ok(())
@@ -112,20 +109,6 @@ fn own_host(tunnel: Uuid) -> String {
 /// Waits until a client is gone. Streams that it opens mean nothing.
 async fn closed(mux: &Mux) {
     while mux.accept().await.is_some() {}
-}
-
-/// Tells that the service is here, for ever. GOST: what couldn't be registered is renewed all the same.
-async fn announce(sd: &ServiceDiscovery, service: &Service, ttl: Duration) {
-    let mut ticks = interval_at(Instant::now() + ttl, ttl);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let warn = |outcome: Result<(), CallError>| {
-        outcome.inspect_err(|error| tracing::warn!(kind = "sd", tunnel = service.name, "{error}")).is_ok()
-    };
-    let mut registered = warn(sd.register(service).await);
-    loop {
-        ticks.tick().await;
-        registered = if registered { sd.renew(service).await.is_ok() } else { warn(sd.register(service).await) };
-    }
 }
 
 #[cfg(test)]
