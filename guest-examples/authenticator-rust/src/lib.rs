@@ -52,20 +52,9 @@ impl authenticator::Guest for Guest {
     }
 }
 
-/// A key that nobody reads is more likely a typing error than a wish, so it is refused.
 fn configured_users(config: &[(String, String)]) -> Result<Users, String> {
-    let mut text = "";
-    for (key, value) in config {
-        match key.as_str() {
-            "users" => text = value,
-            other => {
-                return Err(format!(
-                    "unknown config key `{other}`; this plugin reads `users` only"
-                ));
-            }
-        }
-    }
-    Users::parse(text)
+    let [users] = common::settings(config, ["users"])?;
+    Users::parse(users)
 }
 
 #[cfg(test)]

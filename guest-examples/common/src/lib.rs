@@ -1,4 +1,8 @@
-//! What several guests need: reading the `config` map, host names, IP networks.
+//! What several guests need: reading the `config` map, host names, IP networks; and, where the standard library is compiled for a
+//! target without WASI, an allocator that makes fresh instances cheap.
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+mod heap;
 
 use std::net::{IpAddr, SocketAddr};
 
