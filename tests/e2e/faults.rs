@@ -4,7 +4,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use drawspan_testkit::{Gateway, Server, connect, most_files, reset, tcp_echo, unused_addr, within};
+use drawspan_testkit::{
+    Gateway, Misbehaviour, Server, connect, endless_origin, misbehaving, most_files, reset, tcp_echo, unused_addr,
+    within,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -310,6 +313,65 @@ chains:
         }
     }
     gateway.rests_with(files).await;
+}
+
+/// Settings of connections that carry many: whoever is silent for a second is dead.
+const RESTLESS: &str = "metadata: {mux.version: 1, mux.keepaliveInterval: 100ms, mux.keepaliveTimeout: 1s}";
+
+/// A frame of smux, version 1.
+fn frame(command: u8, data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len()).unwrap().to_le_bytes();
+    [&[1, command][..], &length, &3_u32.to_le_bytes(), data].concat()
+}
+
+/// A relay behind connections that carry many.
+async fn shared_relay() -> Gateway {
+    Gateway::start(&format!(
+        "services: [{{name: service-0, addr: '127.0.0.1:0', listener: {{type: mtcp, {RESTLESS}}}, handler: {{type: relay}}}}]"
+    ))
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_a_shared_connection_that_say_nothing_any_more_are_dead() {
+    let (endless, mut gateway) = (endless_origin().await, shared_relay().await);
+    let (addr, files) = (gateway.proxy().await, gateway.open_files());
+    let SocketAddr::V4(target) = endless.addr() else { panic!() };
+    let request = [&[1, 1, 0, 10, 2, 0, 7, 1][..], &target.ip().octets(), &target.port().to_be_bytes()].concat();
+    let opened = [frame(0, b""), frame(2, &request)].concat();
+    for said in [vec![], opened[..opened.len() / 2].to_vec(), opened.clone()] {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(&said).await.unwrap();
+        // It hears what it is told, and answers none of it.
+        within("the end", stream.read_to_end(&mut Vec::new())).await.unwrap();
+    }
+    // What the target says to this one fills the connection: it doesn't even listen.
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(&[opened, frame(2, b"hello")].concat()).await.unwrap();
+    within("an answer", stream.read_exact(&mut [0; 4096])).await.unwrap();
+    assert!(gateway.open_files() > files);
+    gateway.rests_with(files).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_of_a_shared_connection_that_say_nothing_are_dead() {
+    let (reads, echo, mut node) = (misbehaving(Misbehaviour::Hold).await, tcp_echo().await, shared_relay().await);
+    // It accepts, and doesn't even read.
+    let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nodes = [reads.addr(), deaf.local_addr().unwrap(), node.proxy().await].map(|addr| {
+        format!("{{name: n, addr: '{addr}', connector: {{type: relay, metadata: {{nodelay: true}}}}, dialer: {{type: mtcp, {RESTLESS}}}}}")
+    });
+    let mut gateway = Gateway::start(&format!(
+        "services: [{{name: service-0, addr: '127.0.0.1:0', handler: {{type: http, chain: c, retries: 3}}}}]
+chains: [{{name: c, hops: [{{name: h, selector: {{strategy: round}}, nodes: [{}]}}]}}]
+",
+        nodes.join(", ")
+    ))
+    .await;
+    let files = gateway.open_files();
+    connect(gateway.proxy().await, "", echo.addr()).await.unwrap().echo(b"by the last one").await;
+    // The connection to that one.
+    gateway.rests_with(files + 1).await;
 }
 
 async fn assert_serves(gateway: &mut Gateway, echo: &Server) {

@@ -14,6 +14,7 @@ mod faults;
 mod grants;
 mod guest_examples;
 mod known;
+mod leaks;
 mod nameservers;
 mod page;
 mod plugin_grpc;

@@ -1,10 +1,14 @@
-//! Tunnels whose ingress and service discovery are plugins, well-behaved or not.
+//! Tunnels whose ingress and service discovery are plugins, well-behaved or not, and whose clients come and go.
 
 use std::net::SocketAddr;
 
 use drawspan_testkit::{
-    Dir, Gateway, HttpAnswer, HttpPlugin, LogLine, PATIENCE, eventually, exchange, http_origin, unused_addr,
+    Dir, Gateway, HttpAnswer, HttpPlugin, LogLine, Misbehaviour, PATIENCE, Signal, endless_origin, eventually,
+    exchange, http_origin, misbehaving, unused_addr, within,
 };
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 const INGRESS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-examples/ingress-rust/ingress.wasm");
 const SD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-examples/sd-rust/sd.wasm");
@@ -14,7 +18,7 @@ const TUNNEL: &str = "4d21094e-b74c-4916-86c1-d9fa36ea677b";
 async fn server(keys: &str, objects: &str) -> (Gateway, SocketAddr, SocketAddr) {
     let handler = format!("{{type: tunnel, metadata: {{entrypoint: \"127.0.0.2:0\", tunnel.ttl: 1s, {keys}}}}}");
     let yaml = format!(
-        "services: [{{name: service-0, addr: \"127.0.0.1:0\", listener: {{type: tcp}}, handler: {handler}}}]\n{objects}"
+        "services: [{{name: service-0, addr: \"127.0.0.1:0\", listener: {{type: tcp}}, handler: {handler}, metadata: {{dialTimeout: 2s}}}}]\n{objects}"
     );
     let gateway = Gateway::start(&yaml).await;
     // Both are listened on in the service's name, in any order.
@@ -111,5 +115,77 @@ async fn plugins_that_fail_keep_nobody_from_a_tunnel() {
             eventually("the client to bind", PATIENCE, served).await;
         }
         is_served(entrypoint, "srv.test").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_that_are_none_keep_nobody_from_one_that_is() {
+    let origin = http_origin().await;
+    let keys = format!("tunnel: \"srv.test:{TUNNEL}\"");
+    let (_far, address, real) = server(&keys, "").await;
+    let _client = client(address, "srv.test", origin.addr());
+    is_served(real, "srv.test").await;
+    let mut others = Vec::new();
+    for how in [Misbehaviour::Hold, Misbehaviour::Garbage, Misbehaviour::Reset, Misbehaviour::ResetAtOnce] {
+        others.push(misbehaving(how).await);
+    }
+    let others: Vec<_> = others.iter().map(|server| server.addr()).chain([unused_addr()]).collect();
+    for (all, expected) in
+        others.iter().map(|other| (vec![*other], 503)).chain([([&others[..], &[real]].concat(), 200)])
+    {
+        let service = |address: &SocketAddr| json!({"id": address, "name": TUNNEL, "node": address, "network": "tcp", "address": address});
+        let services = json!({"ok": true, "services": all.iter().map(service).collect::<Vec<_>>()});
+        let plugin = HttpPlugin::start(HttpAnswer::reply(200, services.to_string())).await;
+        let sd = format!("sds: [{{name: s, plugin: {{type: http, addr: \"http://{}\"}}}}]", plugin.addr());
+        let (gateway, _, entrypoint) = server(&format!("{keys}, sd: s"), &sd).await;
+        assert_eq!(status(entrypoint, "srv.test").await, expected, "{services}");
+        assert!(!plugin.calls().is_empty(), "it is asked");
+        drop(gateway);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_lost_in_the_middle_of_a_transfer() {
+    let keys = format!("tunnel: \"srv.test:{TUNNEL}\", mux.keepaliveInterval: 100ms, mux.keepaliveTimeout: 1s");
+    let (sends, takes, origin) = (endless_origin().await, misbehaving(Misbehaviour::Hold).await, http_origin().await);
+    // A stopped one keeps its connection, and says nothing any more.
+    for signal in [Signal::KILL, Signal::STOP] {
+        for is_upload in [false, true] {
+            println!("{signal:?}, upload: {is_upload}");
+            let (gateway, address, entrypoint) = server(&keys, "").await;
+            let files = gateway.open_files();
+            let lost = client(address, "srv.test", if is_upload { takes.addr() } else { sends.addr() });
+            let served =
+                async || (!gateway.logs_matching(|line| line.text().contains("served")).is_empty()).then_some(());
+            eventually("the client to bind", PATIENCE, served).await;
+            let mut visitor = TcpStream::connect(entrypoint).await.unwrap();
+            visitor
+                .write_all(b"POST / HTTP/1.1\r\nHost: srv.test\r\nContent-Length: 1000000000000\r\n\r\n")
+                .await
+                .unwrap();
+            // Some of it has passed.
+            let mut block = vec![7; 1 << 20];
+            if is_upload {
+                for _ in 0..16 {
+                    within("the upload", visitor.write_all(&block)).await.unwrap();
+                }
+            } else {
+                within("the download", visitor.read_exact(&mut block)).await.unwrap();
+                assert!(block.starts_with(b"HTTP/1.1 200 "));
+            }
+            lost.signal(signal);
+            within("the end of the transfer", async {
+                if is_upload {
+                    while visitor.write_all(&block).await.is_ok() {}
+                } else {
+                    while visitor.read(&mut block).await.is_ok_and(|read| read > 0) {}
+                }
+            })
+            .await;
+            drop(visitor);
+            let _other = client(address, "srv.test", origin.addr());
+            is_served(entrypoint, "srv.test").await;
+            gateway.rests_with(files + 1).await;
+        }
     }
 }

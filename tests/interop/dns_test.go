@@ -350,6 +350,7 @@ func TestDNS(t *testing.T) {
 
 // TestDNSBytes compares what a service answers by itself, byte for byte.
 func TestDNSBytes(t *testing.T) {
+	t.Parallel()
 	z := startZone(t)
 	name := func(labels ...string) (text string) {
 		for _, label := range labels {
@@ -374,6 +375,7 @@ func TestDNSBytes(t *testing.T) {
 	}
 	for _, gateway := range bothGateways {
 		t.Run(gateway.name, func(t *testing.T) {
+			t.Parallel()
 			config := dnsServices([]string{z.addr, z.addr, z.addr, z.addr}, "hosts: hosts-0, bypass: bypass-0,") + `
 hosts:
 - name: hosts-0
@@ -459,11 +461,12 @@ func checkDoH(t *testing.T, addr string, isOurs bool) {
 
 // TestDNSFaults asks servers that lie, cut answers short, or don't answer. What GOST does otherwise is in docs/differences.md.
 func TestDNSFaults(t *testing.T) {
-	z := startZone(t)
+	t.Parallel()
 	for i, gateway := range bothGateways {
 		t.Run(gateway.name, func(t *testing.T) {
+			t.Parallel()
 			isOurs := i == 1
-			dead := unusedAddr(t)
+			z, dead := startZone(t), unusedAddr(t)
 			addrs := serveUDP(t, gateway.binary(t), dnsServices([]string{z.addr, "tcp://" + dead, "tls://" + z.addr, z.addr}, ""), 5)
 			ask := func(i int, asked *dns.Msg, patience time.Duration) *dns.Msg {
 				raw := exchangeDNS(t, dnsModes[i], addrs[i], packed(t, asked), patience)
@@ -547,6 +550,7 @@ recorders:
 
 // TestDNSModules compares what modules are asked and told, with their fields.
 func TestDNSModules(t *testing.T) {
+	t.Parallel()
 	z := startZone(t)
 	withEDNS := question("text.test.", dns.TypeTXT)
 	withEDNS.SetEdns0(1232, true)
@@ -569,6 +573,7 @@ func TestDNSModules(t *testing.T) {
 	for _, kind := range []string{"grpc", "http"} {
 		for _, mode := range dnsModes {
 			t.Run(kind+" "+mode, func(t *testing.T) {
+				t.Parallel()
 				server := startPluginserver(t)
 				_, port, _ := net.SplitHostPort(z.addr)
 				run := func(t *testing.T, binary string) map[string][]any {

@@ -166,9 +166,11 @@ var moduleDiffers = struct {
 
 // TestModules compares, connection by connection, which modules are asked and told what, in which order.
 func TestModules(t *testing.T) {
+	t.Parallel()
 	origin, echoes, mirror, nobody := startOrigin(t), echoServer(t, "tcp4", "127.0.0.1:0"), udpMirror(t), unusedAddr(t)
 	for _, kind := range []string{"grpc", "http"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			node := unusedAddr(t)
 			server := startPluginserver(t, "-user", "gost", "-password", "secret", "-node", node)
 			_, echoPort, _ := net.SplitHostPort(echoes)

@@ -7,20 +7,24 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
+var namespaces atomic.Int32
+
 // inNamespace is true in a process that has a network of its own, with nothing in it but what the test makes. Elsewhere it
-// runs the test in such a process, as far as that is possible: it needs root, ip and /dev/net/tun.
+// runs the test in such a process, beside others, as far as that is possible: it needs root, ip and /dev/net/tun.
 func inNamespace(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("INTEROP_NAMESPACE") != "" {
 		return true
 	}
-	namespace := fmt.Sprintf("interop-%d", os.Getpid())
+	t.Parallel() // most of it is waiting
+	namespace := fmt.Sprintf("interop-%d-%d", os.Getpid(), namespaces.Add(1))
 	if reason := lacks(namespace); reason != "" {
 		fmt.Fprintf(os.Stderr, "%s is skipped: %s\n", t.Name(), reason)
 		t.Skip(reason)
@@ -28,7 +32,8 @@ func inNamespace(t *testing.T) bool {
 	t.Cleanup(func() { exec.Command("ip", "netns", "del", namespace).Run() })
 	ip(t, "-n", namespace, "link", "set", "lo", "up")
 	// ip gives it a /sys of its own, which the gateways don't need.
-	command := exec.Command("ip", "netns", "exec", namespace, os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v", "-test.timeout", "5m")
+	only := "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"
+	command := exec.Command("ip", "netns", "exec", namespace, os.Args[0], "-test.run", only, "-test.v", "-test.timeout", "5m")
 	command.Env = append(os.Environ(), "INTEROP_NAMESPACE="+namespace)
 	output, err := command.CombinedOutput()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -28,6 +29,8 @@ const deadline = 20 * time.Second
 var pluginserver, gostpeer, newer string
 
 func TestMain(m *testing.M) {
+	// Those that are parallel wait more than they compute.
+	flag.Set("test.parallel", "8")
 	// A process in a namespace of its own has those of the one that started it.
 	folder := os.Getenv("INTEROP_BINARIES")
 	isBuilt := folder != ""

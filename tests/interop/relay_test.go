@@ -145,7 +145,7 @@ func TestRelayChains(t *testing.T) {
 			firsts := serveUDP(t, binary, config.String(), 2*len(relayNodes))
 			for i, node := range relayNodes {
 				t.Run(node.name, func(t *testing.T) {
-					t.Run("tcp", func(t *testing.T) { checkStream(t, firsts[len(relayNodes)+i], pair) })
+					t.Run("tcp", func(t *testing.T) { checkStream(t, firsts[len(relayNodes)+i], pair, 64<<20) })
 					// GOST forwards at most 32 KiB of a datagram, and no empty ones.
 					sizes := []int{1, 1400, 30000}
 					if pair == [2]int{1, 1} {
@@ -183,6 +183,7 @@ recorders:
 
 // TestRelayModules compares what modules are asked and told, with their fields.
 func TestRelayModules(t *testing.T) {
+	t.Parallel()
 	echoes, mirror, nobody := echoServer(t, "tcp4", "127.0.0.1:0"), udpMirror(t), unusedAddr(t)
 	fill := strings.NewReplacer("$USER", "01000c 04676f7374 06736563726574", "$WRONG", "01000b 04676f7374 0577726f6e67",
 		"$AP", hexPort(echoes), "$A", hexIP(echoes)+hexPort(echoes), "$B", hexIP(nobody)+hexPort(nobody), "$M", hexIP(mirror)+hexPort(mirror))
@@ -199,6 +200,7 @@ func TestRelayModules(t *testing.T) {
 	}
 	for _, kind := range []string{"grpc", "http"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			server := startPluginserver(t, "-user", "gost", "-password", "secret")
 			run := func(t *testing.T, binary string) map[string][]any {
 				p0 := unusedAddr(t)

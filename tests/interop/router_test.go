@@ -33,42 +33,42 @@ chains:
 `
 
 func TestRouter(t *testing.T) {
-	if !inNamespace(t) {
-		return
+	eachPair(t, func(t *testing.T, server, client string) { checkRouter(t, server, client, "tcp") })
+}
+
+// Over TLS only where the two differ: it makes no difference to what is above it.
+func TestRouterOverTLS(t *testing.T) {
+	eachPair(t, func(t *testing.T, server, client string) {
+		if server != client {
+			checkRouter(t, server, client, "tls")
+		}
+	})
+}
+
+// checkRouter has two clients find each other, and again when one of them was gone.
+func checkRouter(t *testing.T, server, client, transport string) {
+	first, second := newSite(t), newSite(t)
+	start(t, nil, server, "-C", configFile(t, routerServer, transport))
+	config := func(name, addr, other string, s *site) string {
+		return configFile(t, routerClient, name, addr, other, s.us+":8422", transport)
 	}
-	for i, transport := range []string{"tcp", "tls"} {
-		eachPair(t, func(t *testing.T, server, client string) {
-			// Over TLS only where the two differ: it makes no difference to what is above it.
-			if i > 0 && server == client {
-				t.SkipNow()
-			}
-			first, second := newSite(t), newSite(t)
-			start(t, nil, server, "-C", configFile(t, routerServer, transport))
-			config := func(name, addr, other string, s *site) string {
-				return configFile(t, routerClient, name, addr, other, s.us+":8422", transport)
-			}
-			killed := startKillable(t, first, client, "-C", config("gateway-0", "192.0.2.2", "203.0.113.0/24", first))
-			second.start(t, client, "-C", config("gateway-1", "203.0.113.2", "192.0.2.0/24", second))
-			reaches(t, first, "203.0.113.2")
-			reaches(t, second, "192.0.2.2")
-			if transport == "tcp" {
-				transfer(t, first, second, "203.0.113.2")
-			}
-			kill(killed)
-			if pings(t, second, "192.0.2.2", 1) {
-				t.Error("a dead gateway answers")
-			}
-			startKillable(t, first, client, "-C", config("gateway-0", "192.0.2.2", "203.0.113.0/24", first))
-			reaches(t, second, "192.0.2.2")
-		})
+	killed := startKillable(t, first, client, "-C", config("gateway-0", "192.0.2.2", "203.0.113.0/24", first))
+	second.start(t, client, "-C", config("gateway-1", "203.0.113.2", "192.0.2.0/24", second))
+	reaches(t, first, "203.0.113.2")
+	reaches(t, second, "192.0.2.2")
+	if transport == "tcp" {
+		transfer(t, first, second, "203.0.113.2")
 	}
+	kill(killed)
+	if pings(t, second, "192.0.2.2", 1) {
+		t.Error("a dead gateway answers")
+	}
+	startKillable(t, first, client, "-C", config("gateway-0", "192.0.2.2", "203.0.113.0/24", first))
+	reaches(t, second, "192.0.2.2")
 }
 
 // Two routers that find each other's clients.
 func TestRouterDiscovery(t *testing.T) {
-	if !inNamespace(t) {
-		return
-	}
 	eachPair(t, func(t *testing.T, left, right string) {
 		plugins, first, second := startPluginserver(t), newSite(t), newSite(t)
 		for i, binary := range []string{left, right} {
@@ -90,9 +90,6 @@ sds:
 
 // Auther, ingress, router and sd of a router are asked the same by both gateways. With a limiter GOST panics.
 func TestRouterCalls(t *testing.T) {
-	if !inNamespace(t) {
-		return
-	}
 	asksTheSame(t, 6, routerCalls)
 }
 

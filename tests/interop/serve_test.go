@@ -54,8 +54,16 @@ services:
   addr: $ADDR
   listener: {type: tcp}
 `
+	// The other service shows when GOST has read who alice is: that may be after it listens.
 	asAlice = `
-  handler: {type: http, auth: {username: alice, password: wonder}, `
+authers:
+- {name: auther-0, auths: [{username: alice, password: wonder}]}
+services:
+- {name: other, addr: $OTHER, handler: {type: http, auther: auther-0}, listener: {type: tcp}}
+- name: service-0
+  addr: $ADDR
+  listener: {type: tcp}
+  handler: {type: http, auther: auther-0, `
 
 	// A tunnel to the origin: service-0 holds it, and a client of it is in the same process.
 	tunnels = `
@@ -147,7 +155,7 @@ hosts:
 	{
 		name: "limiter", module: "limiter",
 		serve: []string{"--config", "users=alice=none/500000B"},
-		config: proxy + asAlice + `limiter: limiter-0}
+		config: asAlice + `limiter: limiter-0}
 limiters:
 - {name: limiter-0, plugin: $PLUGIN}
 `,
@@ -215,7 +223,7 @@ sds:
 	},
 	{
 		name: "recorder", module: "recorder",
-		config: proxy + asAlice + `}
+		config: asAlice + `}
   recorders:
   - {name: recorder-0, record: recorder.service.handler}
 recorders:
@@ -227,7 +235,7 @@ recorders:
 	{
 		name: "observer", module: "observer",
 		serve: []string{"--keyvalue", "default"},
-		config: proxy + asAlice + `observer: observer-0, metadata: {observer.period: 1s, observer.resetTraffic: true}}
+		config: asAlice + `observer: observer-0, metadata: {observer.period: 1s, observer.resetTraffic: true}}
 observers:
 - {name: observer-0, plugin: $PLUGIN}
 `,
@@ -409,8 +417,17 @@ func (c consult) see(t *testing.T, addrs *strings.Replacer, told func() string) 
 	for _, v := range c.visits {
 		visited = append(visited, v.to)
 	}
+	isForAlice := strings.HasPrefix(c.config, asAlice)
+	if isForAlice {
+		visited = append(visited, "$OTHER")
+	}
 	slices.Sort(visited)
 	startGateway(t, gostpeer, file, replaced(addrs, slices.Compact(visited))...)
+	if isForAlice {
+		eventually(t, "alice to be known", nil, func() bool {
+			return strings.HasPrefix(talk(t, addrs.Replace("$OTHER"), []string{get("http://$ORIGIN/", credentials)}, addrs)[0], ok)
+		})
+	}
 	for i, v := range c.visits {
 		answer := func() string {
 			return talkFrom(t, v.from, addrs.Replace(v.to), []string{v.send}, addrs)[0]

@@ -76,9 +76,11 @@ var sniffingTalks = []struct {
 
 // TestSniffing compares what clients see and what modules are asked and told, one by one, with their fields.
 func TestSniffing(t *testing.T) {
+	t.Parallel()
 	origin := startOrigin(t)
 	for _, kind := range []string{"grpc", "http"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			server := startPluginserver(t, "-node", origin)
 			run := func(t *testing.T, binary string, isOurs bool) map[string]outcome {
 				p0, p1 := unusedAddr(t), unusedAddr(t)

@@ -133,7 +133,7 @@ func TestSocksChains(t *testing.T) {
 			firsts := serveSocks(t, binary, config.String(), len(socksNodes))
 			for i, node := range socksNodes {
 				t.Run(node.name, func(t *testing.T) {
-					t.Run("tcp", func(t *testing.T) { checkStream(t, firsts[i], pair) })
+					t.Run("tcp", func(t *testing.T) { checkStream(t, firsts[i], pair, 64<<20) })
 					if node.udp {
 						t.Run("udp", func(t *testing.T) { checkDatagrams(t, firsts[i], strings.Contains(node.connector, "relay")) })
 					}
@@ -192,10 +192,10 @@ func converse(t *testing.T, addr, send string, want []byte) []byte {
 	return append(got, rest...)
 }
 
-// checkStream sends 64 MiB through a SOCKS5 proxy to a server, and gets their sum. Some things go wrong as soon as GOST has
+// checkStream sends size bytes through a SOCKS5 proxy to a server, and gets their sum. Some things go wrong as soon as GOST has
 // a part in it: its connectors lose what a server says together with the proxy's answer, so the server speaks first only
 // if drawspan comes first; and its SOCKS5 closes both directions when one ends.
-func checkStream(t *testing.T, proxy string, pair [2]int) {
+func checkStream(t *testing.T, proxy string, pair [2]int, size int) {
 	greets, halfCloses := pair[0] == 1, pair == [2]int{1, 1}
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -215,7 +215,7 @@ func checkStream(t *testing.T, proxy string, pair [2]int) {
 		if halfCloses {
 			io.Copy(sum, conn)
 		} else {
-			io.CopyN(sum, conn, 64<<20)
+			io.CopyN(sum, conn, int64(size))
 		}
 		conn.Write(sum.Sum(nil))
 	}()
@@ -229,7 +229,7 @@ func checkStream(t *testing.T, proxy string, pair [2]int) {
 	block := make([]byte, 1<<20)
 	rand.New(rand.NewSource(1)).Read(block)
 	sum := sha256.New()
-	for range 64 {
+	for range size >> 20 {
 		sum.Write(block)
 		if _, err := conn.Write(block); err != nil {
 			t.Fatal(err)

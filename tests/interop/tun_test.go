@@ -45,21 +45,21 @@ services:
 - {name: client, addr: ":0", handler: {type: tun, metadata: {keepalive: true, ttl: 1s, passphrase: %s}}, listener: {type: tun, metadata: {name: tun-client, net: "%s"%s}}, forwarder: {nodes: [{name: server, addr: "%s:8421"}]}}
 `
 
-// eachPair runs a test with every gateway as server and as client.
+// eachPair runs a test with every gateway as server and as client, each in a namespace.
 func eachPair(t *testing.T, test func(t *testing.T, server, client string)) {
+	t.Parallel()
 	for _, server := range bothGateways {
 		for _, client := range bothGateways {
 			t.Run(client.name+" to "+server.name, func(t *testing.T) {
-				test(t, server.binary(t), client.binary(t))
+				if inNamespace(t) {
+					test(t, server.binary(t), client.binary(t))
+				}
 			})
 		}
 	}
 }
 
 func TestTun(t *testing.T) {
-	if !inNamespace(t) {
-		return
-	}
 	eachPair(t, func(t *testing.T, server, client string) {
 		first, second, stranger := newSite(t), newSite(t), newSite(t)
 		start(t, nil, server, "-C", configFile(t, tunServer))
@@ -127,9 +127,6 @@ services:
 
 // The server is gone for a while, and its clients find it again, with and without keepalive.
 func TestTunServerComesBack(t *testing.T) {
-	if !inNamespace(t) {
-		return
-	}
 	eachPair(t, func(t *testing.T, server, client string) {
 		first, second := newSite(t), newSite(t)
 		startServer := func() *exec.Cmd { return startKillable(t, nil, server, "-C", configFile(t, tunServer)) }
@@ -151,9 +148,6 @@ func TestTunServerComesBack(t *testing.T) {
 
 // One client of a server that has no other, whatever the addresses of its packets.
 func TestTunP2P(t *testing.T) {
-	if !inNamespace(t) {
-		return
-	}
 	eachPair(t, func(t *testing.T, server, client string) {
 		only := newSite(t)
 		start(t, nil, server, "-C", configFile(t, `
@@ -167,10 +161,14 @@ services:
 	})
 }
 
-// asksTheSame compares what plugins are asked by both gateways, over gRPC and HTTP: at least so many questions.
+// asksTheSame compares what plugins are asked by both gateways, over gRPC and HTTP, in a namespace: at least so many questions.
 func asksTheSame(t *testing.T, least int, calls func(t *testing.T, binary, protocol string) []string) {
+	t.Parallel()
 	for _, protocol := range []string{"grpc", "http"} {
 		t.Run(protocol, func(t *testing.T) {
+			if !inNamespace(t) {
+				return
+			}
 			var asked [][]string
 			for _, gateway := range bothGateways {
 				asked = append(asked, calls(t, gateway.binary(t), protocol))
@@ -187,9 +185,6 @@ func asksTheSame(t *testing.T, least int, calls func(t *testing.T, binary, proto
 
 // The auther and the router of a server are asked the same by both gateways.
 func TestTunCalls(t *testing.T) {
-	if !inNamespace(t) {
-		return
-	}
 	asksTheSame(t, 2, tunCalls)
 }
 

@@ -366,6 +366,8 @@ func TestTunnels(t *testing.T) {
 					t.Fatalf("%d %q", status, body)
 				}
 			})
+			// From here on it is mostly waiting.
+			t.Parallel()
 			t.Run("silence", func(t *testing.T) {
 				conn := come()
 				defer conn.Close()
@@ -433,9 +435,11 @@ var (
 
 // TestTunnelModules compares what modules are asked and told, with their fields.
 func TestTunnelModules(t *testing.T) {
+	t.Parallel()
 	const user = "01000c 04676f7374 06736563726574"
 	for _, kind := range []string{"grpc", "http"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			run := func(t *testing.T, binary string) (all []any) {
 				server := startPluginserver(t, "-user", "gost", "-password", "secret")
 				fill := strings.NewReplacer("$TYPE", kind, "$AUTHER", server.plugin(kind, "auther"), "$BYPASS", server.plugin(kind, "bypass"),

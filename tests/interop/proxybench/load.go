@@ -111,9 +111,25 @@ func ask(conn net.Conn) error {
 	return nil
 }
 
+// failures are connections that the proxy broke off, and how it did so first.
+type failures struct {
+	mutex sync.Mutex
+	count int
+	first error
+}
+
+func (f *failures) add(err error) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.count++
+	if f.first == nil {
+		f.first = err
+	}
+}
+
 // connections opens a connection, has 32 bytes echoed and closes it, over and over, and returns how long each took until the echo
 // was there.
-func connections(p *proxy, service, origin string) (waits []time.Duration, cpu time.Duration, err error) {
+func connections(p *proxy, service, origin string, failed *failures) (waits []time.Duration, cpu time.Duration, err error) {
 	if service == "grpc" || service == "wasm" {
 		// Otherwise nobody was asked.
 		if conn, err := open(p, service, origin, "wrong"); err == nil {
@@ -126,42 +142,43 @@ func connections(p *proxy, service, origin string) (waits []time.Duration, cpu t
 		return nil, 0, err
 	}
 	var group sync.WaitGroup
-	each, failed := make([][]time.Duration, *workers), make([]error, *workers)
+	each := make([][]time.Duration, *workers)
 	end := time.Now().Add(*turn)
 	for worker := range *workers {
 		group.Go(func() {
-			for failed[worker] == nil {
-				start := time.Now()
-				if start.After(end) {
-					return
-				}
+			for start := time.Now(); start.Before(end); start = time.Now() {
 				conn, err := open(p, service, origin, password)
 				if err == nil {
 					err = ask(conn)
-					each[worker] = append(each[worker], time.Since(start))
 					conn.Close()
 				}
-				failed[worker] = err
+				if err != nil {
+					failed.add(err)
+				} else {
+					each[worker] = append(each[worker], time.Since(start))
+				}
 			}
 		})
 	}
 	group.Wait()
-	if err := errors.Join(failed...); err != nil {
-		return nil, 0, err
-	}
 	for _, some := range each {
 		waits = append(waits, some...)
+	}
+	if len(waits) == 0 {
+		return nil, 0, fmt.Errorf("no connection: %w", failed.first)
 	}
 	after, err := cpuTime(p)
 	return waits, after - before, err
 }
 
 // bulk has the origin send as much as it can.
-func bulk(p *proxy, service, origin string) (received int64, cpu time.Duration, err error) {
+func bulk(p *proxy, service, origin string, failed *failures) (received int64, cpu time.Duration, err error) {
 	var group sync.WaitGroup
 	var total atomic.Int64
+	var over atomic.Bool
 	var conns []net.Conn
 	defer func() {
+		over.Store(true)
 		for _, conn := range conns {
 			conn.Close()
 		}
@@ -182,6 +199,9 @@ func bulk(p *proxy, service, origin string) (received int64, cpu time.Duration, 
 				read, err := conn.Read(buffer)
 				total.Add(int64(read))
 				if err != nil {
+					if !over.Load() {
+						failed.add(err)
+					}
 					return
 				}
 			}

@@ -124,11 +124,11 @@ func measureLoads(setting setting, kinds []kind, measured results) error {
 				if !proxy.kind.serves(service) || !wanted(service) {
 					continue
 				}
-				waits, cpu, err := connections(proxy, service, setting.origin)
+				cell := measured.at(service, proxy.kind.name)
+				waits, cpu, err := connections(proxy, service, setting.origin, &cell.failed)
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", proxy.kind.name, service, err)
 				}
-				cell := measured.at(service, proxy.kind.name)
 				cell.add(float64(len(waits)), cpu.Seconds())
 				cell.waits = append(cell.waits, waits...)
 			}
@@ -142,11 +142,12 @@ func measureLoads(setting setting, kinds []kind, measured results) error {
 				if !proxy.kind.serves(service) || !wanted(load) {
 					continue
 				}
-				bytes, cpu, err := bulk(proxy, service, setting.origin)
+				cell := measured.at(load, proxy.kind.name)
+				bytes, cpu, err := bulk(proxy, service, setting.origin, &cell.failed)
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", proxy.kind.name, load, err)
 				}
-				measured.at(load, proxy.kind.name).add(float64(bytes)/1e9, cpu.Seconds())
+				cell.add(float64(bytes)/1e9, cpu.Seconds())
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -10,6 +11,7 @@ import (
 type cell struct {
 	amount, per float64
 	waits       []time.Duration
+	failed      failures
 }
 
 func (c *cell) add(amount, per float64) {
@@ -76,6 +78,13 @@ func (r results) print() {
 		}
 	}
 	fmt.Println()
+	for _, load := range slices.Sorted(maps.Keys(r)) {
+		for _, proxy := range slices.Sorted(maps.Keys(r[load])) {
+			if failed := &r[load][proxy].failed; failed.count > 0 {
+				fmt.Printf("failed: %d connections of %s, %s, which don't count; the first: %v\n", failed.count, proxy, load, failed.first)
+			}
+		}
+	}
 	r.bar("wasm", "GOST", 3, "connections per CPU-second, wasm authenticator beside GOST's gRPC")
 	r.bar("bulk", "GOST", 1.5, "bulk beside GOST")
 	r.bar("bulk-connect", "GOST", 1.5, "bulk through HTTP CONNECT beside GOST")

@@ -58,10 +58,31 @@ impl Gateway {
         gateway
     }
 
+    /// As [`start`](Self::start), but memory that is free goes back to the system, so that [`resident`](Self::resident) says what is
+    /// in use.
+    pub async fn start_sparing(yaml: &str) -> Self {
+        let dir = Dir::new();
+        dir.write("gateway.yaml", yaml);
+        let mut command = command(dir.path());
+        command.args(["-C", "gateway.yaml"]).envs([
+            ("MALLOC_ARENA_MAX", "1"),
+            ("MALLOC_MMAP_THRESHOLD_", "16384"),
+            ("MALLOC_TRIM_THRESHOLD_", "16384"),
+        ]);
+        let mut gateway = Self::watch(dir, command);
+        gateway.addr("service-0").await;
+        gateway
+    }
+
     /// Starts the executable with these arguments in `dir`, whatever it is to do.
     pub fn spawn<A: AsRef<OsStr>>(dir: Dir, args: &[A]) -> Self {
-        let mut child = command(dir.path())
-            .args(args)
+        let mut command = command(dir.path());
+        command.args(args);
+        Self::watch(dir, command)
+    }
+
+    fn watch(dir: Dir, mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -125,6 +146,12 @@ impl Gateway {
     #[must_use]
     pub fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the gateway is running").count()
+    }
+
+    /// Threads that it has.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the gateway is running").count()
     }
 
     /// KiB of memory that it has.

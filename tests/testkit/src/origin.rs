@@ -25,6 +25,16 @@ pub async fn tcp_echo() -> Server {
     .await
 }
 
+/// Answers the first bytes with a response of more than anybody takes.
+pub async fn endless_origin() -> Server {
+    Server::tcp(loopback(), |mut stream| async move {
+        let Ok(1..) = stream.read(&mut [0; 4096]).await else { return };
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n").await;
+        while stream.write_all(&[7; 65536]).await.is_ok() {}
+    })
+    .await
+}
+
 /// Answers every request with 200 and a body that tells the request line, the headers and the body that it received.
 pub async fn http_origin() -> Server {
     Server::tcp(loopback(), |stream| async move {
