@@ -26,9 +26,7 @@ redis:
 
 # what docs/speed.md shows: latencies of each backing, components by themselves, a soak, a gateway under attack, its start
 bench:
-    cargo bench -p drawspan-plugin-client --bench authenticate
-    cargo bench -p drawspan-bridge-wasm --bench speed --bench soak
-    cargo bench -p drawspan --bench attack --bench start
+    cargo bench --workspace --bench authenticate --bench speed --bench soak --bench attack --bench start
 
 # rebuild the committed components and check that nothing changed
 guests:
