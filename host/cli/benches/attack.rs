@@ -7,7 +7,7 @@
 //!
 //! Each attack must end in the answer that it has here, and no connection may be lost.
 //!
-//! `cargo bench -p drawspan --bench attack -- loop` takes the attacks with `loop` in their name. Without `--bench` (so in `cargo test`)
+//! `cargo bench --workspace --bench attack -- loop` takes the attacks with `loop` in their name. Without `--bench` (so in `cargo test`)
 //! it only shows that they are contained.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
