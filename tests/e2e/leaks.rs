@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use drawspan_testkit::{
-    Gateway, Misbehaviour, PATIENCE, connect, eventually, exchange, misbehaving, reset, tcp_echo, within,
+    Gateway, Misbehaviour, PATIENCE, connect, eventually, exchange, misbehaving, most_files, reset, tcp_echo, within,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -15,10 +15,10 @@ use tokio::task::JoinSet;
 /// How much is open at a time.
 const MANY: u16 = 300;
 /// How often until what is kept for the next ones has been made.
-const WARM: usize = 6;
+const WARM: usize = 10;
 /// How often then.
-const ROUNDS: usize = 12;
-/// KiB by which a gateway may grow in those: not a kilobyte for each that is opened.
+const ROUNDS: usize = 20;
+/// KiB by which a gateway may grow in those: half a kilobyte for each that is opened. Its allocator makes up to half of that.
 const ALLOWED: u64 = 3072;
 
 /// A gateway that tells how many connections it serves.
@@ -29,6 +29,7 @@ struct Watched {
 
 impl Watched {
     async fn start(yaml: &str) -> Self {
+        assert!(most_files() > 8 * u64::from(MANY), "too few files may be open here");
         let mut gateway = Gateway::start_sparing(&format!("{yaml}metrics: {{addr: '127.0.0.1:0'}}\n")).await;
         let metrics = gateway.addr("@metrics").await;
         Self { gateway, metrics }
