@@ -1,4 +1,5 @@
-# What there is to do here. `just` lists it; `.ci/run` does it all.
+# What there is to do here. `just` lists it; `.ci/run` does it all. With `-p` cargo chooses other features of dependencies, and compiles
+# much of what `cargo test` has compiled once more.
 
 default:
     @just --list
@@ -11,18 +12,18 @@ test:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --lib --bins --examples
     cargo deny check bans licenses sources
 
 # the same configs and clients against GOST and drawspan (needs Go)
 interop:
-    cargo build -p drawspan
+    cargo test --workspace --test e2e --no-run
     cd tests/interop && DRAWSPAN_BIN={{justfile_directory()}}/target/debug/drawspan go test ./...
 
 # stores in a real Redis (needs redis-server)
 redis:
-    cargo test -p drawspan-bridge-wasm --test redis -- --ignored
-    cargo test -p drawspan --test e2e replicas_share -- --ignored
+    cargo test --workspace --test redis -- --ignored
+    cargo test --workspace --test e2e redis -- --ignored
 
 # what docs/speed.md shows: latencies of each backing, components by themselves, a soak, a gateway under attack, its start
 bench:
