@@ -25,6 +25,8 @@ const ALLOWED: u64 = 3072;
 struct Watched {
     gateway: Gateway,
     metrics: SocketAddr,
+    /// Connections that stay.
+    standing: u64,
 }
 
 impl Watched {
@@ -32,7 +34,7 @@ impl Watched {
         assert!(most_files() > 8 * u64::from(MANY), "too few files may be open here");
         let mut gateway = Gateway::start_sparing(&format!("{yaml}metrics: {{addr: '127.0.0.1:0'}}\n")).await;
         let metrics = gateway.addr("@metrics").await;
-        Self { gateway, metrics }
+        Self { gateway, metrics, standing: 0 }
     }
 
     /// Connections that are being served, other than for this question.
@@ -45,8 +47,8 @@ impl Watched {
 
     /// Waits until there is nothing to do.
     async fn rests_with(&self, files: usize) {
-        let idle = async || (self.serves().await == 0).then_some(());
-        eventually("nobody to be served", PATIENCE, idle).await;
+        let idle = async || (self.serves().await == self.standing).then_some(());
+        eventually("nobody else to be served", PATIENCE, idle).await;
         self.gateway.rests_with(files).await;
     }
 }
@@ -140,10 +142,11 @@ fn relay(command: u8, features: &[&[u8]]) -> Vec<u8> {
     [&[1, command][..], &length, &features].concat()
 }
 
-/// The features of 127.0.0.1:0, and of a tunnel's id.
+/// The features of 127.0.0.1:0, and of the id of one of many tunnels.
 const ANYWHERE: [u8; 10] = [2, 0, 7, 1, 127, 0, 0, 1, 0, 0];
+const FIRST_TUNNEL: &str = "07070707-0707-0707-0707-070707070000";
 fn tunnel(number: u16) -> Vec<u8> {
-    [&[3, 0, 20, 1][..], &[7; 13], &number.to_be_bytes(), &[0; 4]].concat()
+    [&[3, 0, 20][..], &[7; 14], &number.to_be_bytes(), &[0; 4]].concat()
 }
 
 /// The features of the answer to a relay request, if it is granted.
@@ -153,6 +156,16 @@ async fn granted(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut features = vec![0; u16::from_be_bytes([head[2], head[3]]).into()];
     stream.read_exact(&mut features).await.unwrap();
     (head[..2] == [1, 0]).then_some(features)
+}
+
+/// A visitor of that tunnel. Who serves it is answered before it can be visited.
+async fn visit(addr: SocketAddr, number: u16) -> TcpStream {
+    eventually("a visit", PATIENCE, async || {
+        let mut visitor = TcpStream::connect(addr).await.unwrap();
+        visitor.write_all(&relay(1, &[&ANYWHERE, &tunnel(number)])).await.unwrap();
+        granted(&mut visitor).await.map(|_| visitor)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,13 +194,7 @@ async fn those_who_serve_tunnels_and_their_visitors() {
                 barrier.wait().await;
                 return drop(serving);
             }
-            // It is answered before it can be visited.
-            let mut visitor = eventually("a visit", PATIENCE, async || {
-                let mut visitor = TcpStream::connect(addr).await.unwrap();
-                visitor.write_all(&relay(1, &[&ANYWHERE, &tunnel(number)])).await.unwrap();
-                granted(&mut visitor).await.map(|_| visitor)
-            })
-            .await;
+            let mut visitor = visit(addr, number).await;
             visitor.write_all(&[7; 100_000]).await.unwrap();
             // A stream was opened.
             serving.read_exact(&mut [0; 8]).await.unwrap();
@@ -198,6 +205,47 @@ async fn those_who_serve_tunnels_and_their_visitors() {
             } else {
                 reset(serving);
                 let _ = visitor.read_to_end(&mut Vec::new()).await;
+            }
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn visits_to_a_client_that_serves_a_tunnel() {
+    let echo = tcp_echo().await;
+    let mut server = Watched::start(
+        "services: [{name: service-0, addr: '127.0.0.1:0', handler: {type: tunnel, metadata: {tunnel.direct: true}}}]\n",
+    )
+    .await;
+    let addr = server.gateway.proxy().await;
+    let client = Watched::start(&format!(
+        "services:
+- {{name: service-0, addr: '127.0.0.1:0', handler: {{type: http}}}}
+- {{name: tunnel, addr: ':0', handler: {{type: rtcp}}, listener: {{type: rtcp, chain: c}}, forwarder: {{nodes: [{{name: n, addr: '{}'}}]}}}}
+chains: [{{name: c, hops: [{{name: h, nodes: [{{name: n, addr: '{addr}', connector: {{type: tunnel, metadata: {{tunnel.id: {FIRST_TUNNEL}}}}}}}]}}]}}]
+",
+        echo.addr()
+    ))
+    .await;
+    server.standing = 1;
+    leaves_nothing_behind(&[&server, &client], async || {
+        at_once(|number, barrier| async move {
+            let mut visitor = visit(addr, 0).await;
+            visitor.write_all(b"hello").await.unwrap();
+            visitor.read_exact(&mut [0; 5]).await.unwrap();
+            barrier.wait().await;
+            match number % 3 {
+                0 => {
+                    visitor.shutdown().await.unwrap();
+                    visitor.read_to_end(&mut Vec::new()).await.unwrap();
+                }
+                1 => {
+                    let _ = visitor.write_all(&[7; 300_000]).await;
+                    reset(visitor);
+                }
+                _ => drop(visitor),
             }
         })
         .await;
