@@ -60,6 +60,22 @@ impl Deref for Chunk {
     }
 }
 
+impl Chunk {
+    /// What `io` has, at most `limit` bytes (and a buffer's size).
+    pub(super) fn poll(
+        io: Pin<&mut (impl AsyncRead + ?Sized)>,
+        cx: &mut Context<'_>,
+        limit: usize,
+    ) -> Poll<io::Result<Self>> {
+        let mut buffer = Buffer::take();
+        let limit = limit.min(buffer.len());
+        let mut into = ReadBuf::new(&mut buffer[..limit]);
+        ready!(io.poll_read(cx, &mut into))?;
+        let length = into.filled().len();
+        Poll::Ready(Ok(Self { buffer, length }))
+    }
+}
+
 impl Stream {
     /// What `io` carries; `local` and `peer` are the ends of the connection below it.
     #[must_use]
@@ -92,7 +108,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.async_io(Interest::READABLE, || receive(stream, limit)).await,
             Self::Unix(stream) => stream.async_io(Interest::READABLE, || receive(stream, limit)).await,
-            Self::Layered(layered) => std::future::poll_fn(|cx| layered.poll_chunk(cx, limit)).await,
+            Self::Layered(layered) => layered.poll(|io, cx| Chunk::poll(io, cx, limit)).await,
         }
     }
 
@@ -159,16 +175,6 @@ impl std::fmt::Debug for Stream {
 }
 
 impl Layered {
-    fn poll_chunk(&self, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<Chunk>> {
-        let mut buffer = Buffer::take();
-        let limit = limit.min(buffer.len());
-        let mut into = ReadBuf::new(&mut buffer[..limit]);
-        let mut io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
-        ready!(Pin::new(&mut **io).poll_read(cx, &mut into))?;
-        let length = into.filled().len();
-        Poll::Ready(Ok(Chunk { buffer, length }))
-    }
-
     async fn poll<T>(
         &self,
         mut poll: impl FnMut(Pin<&mut dyn Io>, &mut Context<'_>) -> Poll<io::Result<T>>,
