@@ -8,14 +8,16 @@ mod server;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::SupportedProtocolVersion;
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::{ConnectionCommon, SupportedProtocolVersion};
 
 pub use client::{ClientSettings, TlsClient};
 pub use drawspan_tls::TlsError;
 pub use generated::Generated;
 pub use rustls::CipherSuite;
 pub use server::{Certificate, ServerSettings, TlsServer};
+
+use crate::net::Buffer;
 
 /// Ciphers that come first, as in Go: the quickest.
 const FIRST: [CipherSuite; 3] = [
@@ -68,6 +70,11 @@ impl Options {
     fn protocols(&self) -> Vec<Vec<u8>> {
         self.alpn.iter().map(|protocol| protocol.clone().into_bytes()).collect()
     }
+}
+
+/// A buffer's bytes are encrypted together, and written by one system call; while the peer takes nothing, that much is held.
+fn at_once<Data>(tls: &mut ConnectionCommon<Data>) {
+    tls.set_buffer_limit(Some(Buffer::SIZE));
 }
 
 #[cfg(test)]
