@@ -15,6 +15,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::coop::consume_budget;
 
 use super::Buffer;
 
@@ -106,7 +107,7 @@ impl Stream {
     /// The next bytes, at most `limit` (and a buffer's size). Dropping the future loses none.
     pub(crate) async fn read(&self, limit: usize) -> io::Result<Chunk> {
         match self {
-            Self::Tcp(stream) => stream.async_io(Interest::READABLE, || receive(stream, limit)).await,
+            Self::Tcp(stream) => receive_all(stream, limit).await,
             Self::Unix(stream) => stream.async_io(Interest::READABLE, || receive(stream, limit)).await,
             Self::Layered(layered) => layered.poll(|io, cx| Chunk::poll(io, cx, limit)).await,
         }
@@ -184,6 +185,30 @@ impl Layered {
             poll(Pin::new(&mut **io), cx)
         })
         .await
+    }
+}
+
+/// What there is, at most `limit` bytes. If that is less, there is no more: whoever waits for the next bytes needn't ask for them
+/// in vain first.
+async fn receive_all(stream: &TcpStream, limit: usize) -> io::Result<Chunk> {
+    loop {
+        stream.readable().await?;
+        consume_budget().await;
+        let mut all = None;
+        let outcome = stream.try_io(Interest::READABLE, || {
+            let chunk = receive(stream, limit)?;
+            if chunk.is_empty() || chunk.length >= limit.min(chunk.buffer.len()) {
+                return Ok(chunk);
+            }
+            all = Some(chunk);
+            // It isn't readable any more, unless that has changed since.
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        match (all, outcome) {
+            (Some(chunk), _) => return Ok(chunk),
+            (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            (None, outcome) => return outcome,
+        }
     }
 }
 
