@@ -278,10 +278,11 @@ impl Layered {
     }
 }
 
-/// `TCP_NODELAY` and keepalive, as Go sets them on every connection. A socket that refuses is dead already, which its
-/// first read tells.
-pub(crate) fn tune(stream: &TcpStream, keepalive: &TcpKeepalive) {
-    let outcome = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(keepalive));
+/// `TCP_NODELAY` and keepalive, as Go sets them on every connection; a listener's connections get them from it. A socket that
+/// refuses is dead already, which its first read tells.
+pub(crate) fn tune(socket: &impl AsFd, keepalive: &TcpKeepalive) {
+    let socket = SockRef::from(socket);
+    let outcome = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(keepalive));
     if let Err(error) = outcome {
         tracing::trace!("can't set socket options: {error}");
     }
