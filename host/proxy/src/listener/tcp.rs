@@ -22,6 +22,8 @@ pub struct TcpListener {
     inner: tokio::net::TcpListener,
     local: SocketAddr,
     keepalive: TcpKeepalive,
+    /// Its connections are tuned one by one: Multipath TCP isn't sure to do that by itself.
+    tunes: bool,
 }
 
 /// What a listening socket may be besides.
@@ -137,6 +139,7 @@ impl TcpListener {
     #[must_use]
     pub fn with_keepalive(self, idle: Duration, interval: Duration, count: u32) -> Self {
         let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(count);
+        tune(&self.inner, &keepalive);
         Self { keepalive, ..self }
     }
 
@@ -161,7 +164,9 @@ impl TcpListener {
     /// As [`accept`](Self::accept): the connection, and where it comes from.
     pub(crate) async fn accept_tcp(&self) -> Result<(TcpStream, SocketAddr), AcceptError> {
         let (stream, client) = accepted(|| self.inner.accept()).await?;
-        tune(&stream, &self.keepalive);
+        if self.tunes {
+            tune(&stream, &self.keepalive);
+        }
         Ok((stream, SocketAddr::new(client.ip().to_canonical(), client.port())))
     }
 }
@@ -229,7 +234,8 @@ fn listen(address: SocketAddr, options: TcpOptions) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     let inner = tokio::net::TcpListener::from_std(socket.into())?;
     let local = inner.local_addr()?;
-    Ok(TcpListener { inner, local, keepalive: KEEPALIVE })
+    tune(&inner, &KEEPALIVE);
+    Ok(TcpListener { inner, local, keepalive: KEEPALIVE, tunes: options.mptcp })
 }
 
 /// What `accept` accepts. A connection that has failed before it was accepted is passed over.
@@ -294,7 +300,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_wildcard_listens_on_both_families() {
-        let listener = TcpListener::bind(":0").await.unwrap();
+        let second = Duration::from_secs(1);
+        let listener = TcpListener::bind(":0").await.unwrap().with_keepalive(7 * second, second, 3);
         let port = listener.local_addr().port();
         for ip in ["127.0.0.1", "::1"] {
             let ip: IpAddr = ip.parse().unwrap();
@@ -304,7 +311,9 @@ mod tests {
             assert_eq!(accepted.local, SocketAddr::new(ip, port).into());
             let Transport::Stream(Stream::Tcp(stream)) = accepted.transport else { panic!("{accepted:?}") };
             assert!(stream.nodelay().unwrap());
-            assert!(SockRef::from(&stream).keepalive().unwrap());
+            let socket = SockRef::from(&stream);
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(7));
         }
     }
 

@@ -3,9 +3,6 @@
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
-/// Bytes of one buffer: large enough that system calls cost little beside copying.
-const SIZE: usize = 64 * 1024;
-
 /// Buffers that a thread keeps for later: as many as its tasks hold at once in practice, as a task keeps its buffer
 /// across an `.await` only when its peer is slow.
 const KEPT: usize = 16;
@@ -15,13 +12,16 @@ thread_local! {
     static FREE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A buffer of 64 KiB from the thread's pool; returned when dropped. Its content is whatever it was used for last.
+/// A buffer of 256 KiB from the thread's pool; returned when dropped. Its content is whatever it was used for last.
 pub(crate) struct Buffer(Box<[u8]>);
 
 impl Buffer {
+    /// Bytes of one: large enough that system calls cost little beside copying and encrypting.
+    pub(crate) const SIZE: usize = 256 * 1024;
+
     pub(crate) fn take() -> Self {
         let free = FREE.with(|free| free.borrow_mut().pop());
-        Self(free.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice()))
+        Self(free.unwrap_or_else(|| vec![0; Self::SIZE].into_boxed_slice()))
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
         drop(first);
         assert_eq!(Buffer::take().as_ptr(), at);
         let many: Vec<_> = (0..KEPT + 4).map(|_| Buffer::take()).collect();
-        assert!(many.iter().all(|buffer| buffer.len() == SIZE));
+        assert!(many.iter().all(|buffer| buffer.len() == Buffer::SIZE));
         drop(many);
         assert_eq!(FREE.with(|free| free.borrow().len()), KEPT);
     }

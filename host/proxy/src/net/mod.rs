@@ -1,5 +1,6 @@
 //! Moving bytes between connections.
 
+mod ahead;
 mod body;
 mod buffer;
 mod buffered;
@@ -15,6 +16,7 @@ mod traffic;
 mod udp;
 mod websocket;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use body::{BodyError, Held, Tap, hold_body, relay_body};
 pub(crate) use buffer::Buffer;
 pub use buffered::Buffered;

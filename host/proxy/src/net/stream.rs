@@ -15,6 +15,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::coop::consume_budget;
 
 use super::Buffer;
 
@@ -60,6 +61,22 @@ impl Deref for Chunk {
     }
 }
 
+impl Chunk {
+    /// What `io` has, at most `limit` bytes (and a buffer's size).
+    pub(super) fn poll(
+        io: Pin<&mut (impl AsyncRead + ?Sized)>,
+        cx: &mut Context<'_>,
+        limit: usize,
+    ) -> Poll<io::Result<Self>> {
+        let mut buffer = Buffer::take();
+        let limit = limit.min(buffer.len());
+        let mut into = ReadBuf::new(&mut buffer[..limit]);
+        ready!(io.poll_read(cx, &mut into))?;
+        let length = into.filled().len();
+        Poll::Ready(Ok(Self { buffer, length }))
+    }
+}
+
 impl Stream {
     /// What `io` carries; `local` and `peer` are the ends of the connection below it.
     #[must_use]
@@ -90,9 +107,9 @@ impl Stream {
     /// The next bytes, at most `limit` (and a buffer's size). Dropping the future loses none.
     pub(crate) async fn read(&self, limit: usize) -> io::Result<Chunk> {
         match self {
-            Self::Tcp(stream) => stream.async_io(Interest::READABLE, || receive(stream, limit)).await,
+            Self::Tcp(stream) => receive_all(stream, limit).await,
             Self::Unix(stream) => stream.async_io(Interest::READABLE, || receive(stream, limit)).await,
-            Self::Layered(layered) => std::future::poll_fn(|cx| layered.poll_chunk(cx, limit)).await,
+            Self::Layered(layered) => layered.poll(|io, cx| Chunk::poll(io, cx, limit)).await,
         }
     }
 
@@ -159,16 +176,6 @@ impl std::fmt::Debug for Stream {
 }
 
 impl Layered {
-    fn poll_chunk(&self, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<Chunk>> {
-        let mut buffer = Buffer::take();
-        let limit = limit.min(buffer.len());
-        let mut into = ReadBuf::new(&mut buffer[..limit]);
-        let mut io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
-        ready!(Pin::new(&mut **io).poll_read(cx, &mut into))?;
-        let length = into.filled().len();
-        Poll::Ready(Ok(Chunk { buffer, length }))
-    }
-
     async fn poll<T>(
         &self,
         mut poll: impl FnMut(Pin<&mut dyn Io>, &mut Context<'_>) -> Poll<io::Result<T>>,
@@ -178,6 +185,30 @@ impl Layered {
             poll(Pin::new(&mut **io), cx)
         })
         .await
+    }
+}
+
+/// What there is, at most `limit` bytes. If that is less, there is no more: whoever waits for the next bytes needn't ask for them
+/// in vain first.
+async fn receive_all(stream: &TcpStream, limit: usize) -> io::Result<Chunk> {
+    loop {
+        stream.readable().await?;
+        consume_budget().await;
+        let mut all = None;
+        let outcome = stream.try_io(Interest::READABLE, || {
+            let chunk = receive(stream, limit)?;
+            if chunk.is_empty() || chunk.length >= limit.min(chunk.buffer.len()) {
+                return Ok(chunk);
+            }
+            all = Some(chunk);
+            // It isn't readable any more, unless that has changed since.
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        match (all, outcome) {
+            (Some(chunk), _) => return Ok(chunk),
+            (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            (None, outcome) => return outcome,
+        }
     }
 }
 
@@ -247,10 +278,11 @@ impl Layered {
     }
 }
 
-/// `TCP_NODELAY` and keepalive, as Go sets them on every connection. A socket that refuses is dead already, which its
-/// first read tells.
-pub(crate) fn tune(stream: &TcpStream, keepalive: &TcpKeepalive) {
-    let outcome = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(keepalive));
+/// `TCP_NODELAY` and keepalive, as Go sets them on every connection; a listener's connections get them from it. A socket that
+/// refuses is dead already, which its first read tells.
+pub(crate) fn tune(socket: &impl AsFd, keepalive: &TcpKeepalive) {
+    let socket = SockRef::from(socket);
+    let outcome = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(keepalive));
     if let Err(error) = outcome {
         tracing::trace!("can't set socket options: {error}");
     }

@@ -113,7 +113,7 @@ impl Route {
         let Reached { end, mut route } = way.reach(leg, direct, deadline).await?;
         let conn = match end {
             End::Here(direct) => Buffered::new(direct.connect(leg.address, deadline).await?),
-            End::Node(conn, node) => ask(node, conn, leg.address, leg).await?,
+            End::Node(conn, node) => Box::pin(ask(node, conn, leg.address, leg)).await?,
             End::Nowhere => Buffered::new(closed()?),
         };
         attempt.into_iter().for_each(Attempt::succeeded);
@@ -272,7 +272,8 @@ impl<'r> Way<'r> {
         };
         for (index, node) in self.nodes.iter().enumerate().skip(start) {
             let attempt = Attempt::of(&node.marker);
-            end = reach(end, node, leg, deadline).await?;
+            // Boxed, as what else needs much memory: most requests have no use for it, and it would be moved along with them.
+            end = Box::pin(reach(end, node, leg, deadline)).await?;
             attempt.succeeded();
             if index == 0 {
                 counted.iter().for_each(ChainAttempt::connected);

@@ -9,8 +9,8 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
-use super::{Identity, Options, TlsError};
-use crate::net::{Buffered, Stream};
+use super::{Identity, Options, TlsError, at_once};
+use crate::net::{Ahead, Buffered, Stream};
 
 /// How TLS is spoken with a node (GOST reference, config 6.9).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +79,8 @@ impl TlsClient {
     /// As [`connect`](Self::connect): the connection, and the application protocol that was agreed on, if any.
     pub(crate) async fn connect_for_protocol(&self, conn: Buffered) -> io::Result<(Stream, Option<Vec<u8>>)> {
         let (local, peer) = (conn.stream.local_addr(), conn.stream.peer_addr());
-        let stream = self.connector.connect(self.name.clone(), conn.into_stream()).await?;
+        let stream =
+            self.connector.connect_with(self.name.clone(), Ahead::new(conn.into_stream()), |tls| at_once(tls)).await?;
         let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
         Ok((Stream::layered(stream, local, peer), protocol))
     }

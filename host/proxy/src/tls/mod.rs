@@ -8,14 +8,23 @@ mod server;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::SupportedProtocolVersion;
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::{ConnectionCommon, SupportedProtocolVersion};
 
 pub use client::{ClientSettings, TlsClient};
 pub use drawspan_tls::TlsError;
 pub use generated::Generated;
 pub use rustls::CipherSuite;
 pub use server::{Certificate, ServerSettings, TlsServer};
+
+use crate::net::Buffer;
+
+/// Ciphers that come first, as in Go: the quickest.
+const FIRST: [CipherSuite; 3] = [
+    CipherSuite::TLS13_AES_128_GCM_SHA256,
+    CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+];
 
 /// Versions, ciphers, protocols.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +51,8 @@ pub struct Identity {
 impl Options {
     fn provider(&self) -> Arc<CryptoProvider> {
         let mut provider = ring::default_provider();
+        // The order of the rest stays.
+        provider.cipher_suites.sort_by_key(|suite| !FIRST.contains(&suite.suite()));
         if !self.cipher_suites.is_empty() {
             // Those of TLS 1.3 can't be chosen, as in Go.
             provider
@@ -58,5 +69,27 @@ impl Options {
 
     fn protocols(&self) -> Vec<Vec<u8>> {
         self.alpn.iter().map(|protocol| protocol.clone().into_bytes()).collect()
+    }
+}
+
+/// A buffer's bytes are encrypted together, and written by one system call; while the peer takes nothing, that much is held.
+fn at_once<Data>(tls: &mut ConnectionCommon<Data>) {
+    tls.set_buffer_limit(Some(Buffer::SIZE));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quickest_ciphers_come_first() {
+        let suites = |of: &Options| of.provider().cipher_suites.iter().map(|it| it.suite()).collect::<Vec<_>>();
+        let all = suites(&Options::default());
+        assert!(FIRST.iter().all(|suite| all[..3].contains(suite)), "{all:?}");
+        assert_eq!(all.len(), ring::default_provider().cipher_suites.len());
+        let chosen = vec![CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384];
+        let some = suites(&Options { cipher_suites: chosen.clone(), ..Options::default() });
+        assert_eq!(some[0], FIRST[0]);
+        assert_eq!(some[3..], chosen);
     }
 }

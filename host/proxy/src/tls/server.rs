@@ -11,8 +11,8 @@ use rustls::server::WebPkiClientVerifier;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificate::describe;
-use super::{Generated, Identity, Options, TlsError};
-use crate::net::{Buffered, Stream};
+use super::{Generated, Identity, Options, TlsError, at_once};
+use crate::net::{Ahead, Buffered, Stream};
 
 /// How TLS is spoken with clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl TlsServer {
     /// When the client doesn't speak TLS, or not as it must.
     pub async fn accept(&self, conn: Buffered) -> io::Result<(Stream, Option<ClientCertificate>)> {
         let (local, peer) = (conn.stream.local_addr(), conn.stream.peer_addr());
-        let stream = self.0.accept(conn.into_stream()).await?;
+        let stream = self.0.accept_with(Ahead::new(conn.into_stream()), |tls| at_once(tls)).await?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = shown.map(|certificate| describe(certificate));
         Ok((Stream::layered(stream, local, peer), certificate))

@@ -171,7 +171,7 @@ impl Http {
         let target = RequestTarget::of(&head);
         session.note(|record| note(record, &head, target.as_ref().ok()));
         let Some(grant) = self.authenticate(session, &head, grant).await else {
-            return self.refuse(session, client, bytes, &head).await;
+            return Box::pin(self.refuse(session, client, bytes, &head)).await;
         };
         // GOST: stable looks at the target first, so that a 400 gives the proxy away; its next version does as we do.
         let (target, length) = match (target, BodyLength::of_request(&head)) {
@@ -194,7 +194,7 @@ impl Http {
             RequestTarget::Tunnel(_) => self.connect(session, client, asked).await,
             RequestTarget::Forward { authority, path, .. } => {
                 let forward = Forward { head: &head, authority: &authority, path: &path, length, asked };
-                self.forward(session, client, forward, kept, drain).await
+                Box::pin(self.forward(session, client, forward, kept, drain)).await
             }
         }
     }
