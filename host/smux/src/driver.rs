@@ -21,6 +21,9 @@ use crate::state::{Frame, WaitsFor};
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
 
+/// Reads after which those go on that got something: about as much as they take at once, and still in the cache.
+const BURST: usize = 4;
+
 /// Frames, and about how many bytes, written at once; what is urgent waits for no more than that.
 const SLICES: usize = 64;
 const BATCH: usize = 256 * 1024;
@@ -108,6 +111,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) -> Result<Poll<Ended>, Ended> {
+        let mut reads = 0;
         loop {
             let can_write = match self.poll_write(cx) {
                 Poll::Ready(Err(error)) => {
@@ -127,9 +131,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             let mut state = self.shared.state.lock();
             // What is to be sent goes before the next bytes are read, and what changed meanwhile is looked at again.
             let has_output = can_write && !state.is_drained();
-            let may_read = matches!(read, Read::Some) || (matches!(read, Read::NoRoom) && state.has_room());
+            let may_read = match read {
+                Read::Some => {
+                    reads += 1;
+                    reads < BURST
+                }
+                Read::None => false,
+                Read::NoRoom => state.has_room(),
+            };
             if state.ended.is_some() || has_output || may_read {
                 continue;
+            }
+            if let Read::Some = read {
+                drop(state);
+                cx.waker().wake_by_ref();
+                return Ok(Poll::Pending);
             }
             state.park(cx.waker(), WaitsFor { output: can_write, room: matches!(read, Read::NoRoom) });
             return Ok(Poll::Pending);
