@@ -9,6 +9,7 @@
 mod config;
 mod driver;
 mod ended;
+mod received;
 mod session;
 mod shared;
 mod state;

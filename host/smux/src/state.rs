@@ -4,9 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::task::Waker;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use drawspan_wire::smux::{self, Event, INITIAL_WINDOW};
 
+use crate::received::Received;
 use crate::{Config, Ended};
 
 /// Bytes of a stream that wait to be sent: two frames, so that the next is there when one is gone.
@@ -69,7 +70,7 @@ enum FrameKind {
 
 #[derive(Debug)]
 struct StreamState {
-    received: BytesMut,
+    received: Received,
     /// The peer has closed it.
     is_closed: bool,
     /// That was read.
@@ -96,7 +97,7 @@ struct StreamState {
 impl StreamState {
     fn new() -> Self {
         Self {
-            received: BytesMut::new(),
+            received: Received::default(),
             is_closed: false,
             is_close_read: false,
             is_dropped: false,
@@ -209,7 +210,7 @@ impl State {
                     && !stream.is_dropped
                     && !stream.is_closed
                 {
-                    stream.received.extend_from_slice(data);
+                    stream.received.push(data);
                     self.room -= data.len() as i64;
                     woken.extend(stream.reader.take());
                 }
@@ -230,7 +231,7 @@ impl State {
     /// Moves received bytes to `buf`: `Some` if there were any, or none will come. Without any, `waker` is for when there are.
     pub(crate) fn read(&mut self, id: u32, buf: &mut tokio::io::ReadBuf<'_>, waker: &Waker) -> Option<io::Result<()>> {
         let Some(stream) = self.streams.get_mut(&id) else { return Some(Ok(())) };
-        let length = stream.received.len().min(buf.remaining());
+        let length = stream.received.read(buf);
         if length == 0 && buf.remaining() > 0 {
             if stream.is_closed {
                 stream.is_close_read = true;
@@ -241,11 +242,6 @@ impl State {
             }
             set(&mut stream.reader, waker);
             return None;
-        }
-        buf.put_slice(&stream.received[..length]);
-        stream.received.advance(length);
-        if stream.received.is_empty() {
-            stream.received = BytesMut::new();
         }
         self.room += length as i64;
         // As GOST's peers do it, so that it never waits for long: at once, then by halves of the buffer.
@@ -315,7 +311,7 @@ impl State {
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.is_dropped = true;
             self.room += stream.received.len() as i64;
-            stream.received = BytesMut::new();
+            stream.received = Received::default();
             if self.ended.is_some() || stream.is_end_sent {
                 self.streams.remove(&id);
             }
