@@ -55,10 +55,12 @@ var datagramsLost = []lostDatagrams{
 
 // TestDatagramSizes sends datagrams of all sizes through all pairs of gateways; they come back the other way round.
 func TestDatagramSizes(t *testing.T) {
+	t.Parallel()
 	mirror := udpMirror(t)
 	for _, pair := range [][2]int{{0, 0}, {0, 1}, {1, 0}, {1, 1}} {
 		first, second := bothGateways[pair[0]], bothGateways[pair[1]]
 		t.Run(first.name+" through "+second.name, func(t *testing.T) {
+			t.Parallel()
 			binary := first.binary(t)
 			seconds := serveSocks(t, second.binary(t), datagramServices, 4)
 			const local, remote = "type: udp, metadata: {keepalive: true", ", type: rudp, metadata: {keepalive: false"

@@ -329,6 +329,7 @@ var moduleGuests = map[string]string{
 
 // TestModulesWasm has components answer: clients see the same.
 func TestModulesWasm(t *testing.T) {
+	t.Parallel()
 	world := startModuleWorld(t, func(module, node string) string {
 		guest, err := filepath.Abs(guestOf(t, module))
 		if err != nil {

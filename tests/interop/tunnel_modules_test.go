@@ -92,6 +92,7 @@ func visitHTTP(t *testing.T, entrypoint, header string) string {
 
 // TestTunnelTelling compares what limiters are asked, and recorders and observers told, about a tunnel and its visitors.
 func TestTunnelTelling(t *testing.T) {
+	t.Parallel()
 	// The session's id is that of the visitor, if it has said one.
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sid := r.Header.Get("Gost-Sid")
@@ -105,6 +106,7 @@ func TestTunnelTelling(t *testing.T) {
 	t.Cleanup(secure.Close)
 	for _, kind := range []string{"grpc", "http"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			run := func(t *testing.T, binary string) map[string][]string {
 				server := startPluginserver(t)
 				fill := strings.NewReplacer("$LIMITER", server.block(kind, "limiter"), "$OBSERVER", server.block(kind, "observer"), "$RECORDER", server.block(kind, "recorder"))
