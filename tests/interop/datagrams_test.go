@@ -63,28 +63,27 @@ func TestDatagramSizes(t *testing.T) {
 			t.Parallel()
 			binary := first.binary(t)
 			seconds := serveSocks(t, second.binary(t), datagramServices, 4)
-			const local, remote = "type: udp, metadata: {keepalive: true", ", type: rudp, metadata: {keepalive: false"
+			const local = "type: udp, metadata: {keepalive: true, readBufferSize: 65535}"
+			const remote = ", type: rudp, metadata: {readBufferSize: 65535}"
 			services, chains := "services:\n", "chains:\n"
 			var addrs []string
 			serve := func(addr, handler, listener, target string) {
-				services += fmt.Sprintf("- {name: '%s', addr: '%s', handler: {%s}, listener: {%s, readBufferSize: 65535}}, forwarder: {nodes: [{name: n, addr: '%s'}]}}\n",
+				services += fmt.Sprintf("- {name: '%s', addr: '%s', handler: {%s}, listener: {%s}, forwarder: {nodes: [{name: n, addr: '%s'}]}}\n",
 					addr, addr, handler, listener, target)
 			}
 			for i, way := range datagramWays {
 				addr, chain := unusedAddr(t), fmt.Sprintf("chain: c%d", i)
 				addrs = append(addrs, addr)
 				chains += fmt.Sprintf("- {name: c%d, hops: [{name: h, nodes: [{name: n, addr: '%s', %s}]}]}\n", i, seconds[way.addr[1]-'0'], way.node)
-				switch way.name {
-				case "tunnel":
+				switch {
+				case way.remote:
+					serve(addr, "type: rudp", chain+remote, mirror)
+				case way.name == "tunnel":
 					// Who serves the tunnel, and who visits it.
 					serve("udp.test:0", "type: rudp", chain+remote, mirror)
 					serve(addr, "type: udp, "+chain, local, "udp.test:53")
 				default:
-					if way.remote {
-						serve(addr, "type: rudp", chain+remote, mirror)
-					} else {
-						serve(addr, "type: udp, "+chain, local, mirror)
-					}
+					serve(addr, "type: udp, "+chain, local, mirror)
 				}
 			}
 			serveSocks(t, binary, services+"- {name: last, addr: $P0, handler: {type: http}, listener: {type: tcp}}\n"+chains, 1)
