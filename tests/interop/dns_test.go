@@ -655,19 +655,32 @@ func admittedOnce(t *testing.T, asked []record) []any {
 // checkDenied asks from an address that isn't admitted.
 func checkDenied(t *testing.T, mode, addr string, message []byte) {
 	t.Helper()
+	if mode == "https" {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(denied)}}
+		client := &http.Client{Timeout: deadline, Transport: &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+		defer client.CloseIdleConnections()
+		response, err := client.Post("https://"+addr+"/dns-query", "application/dns-message", bytes.NewReader(message))
+		if err != nil {
+			return
+		}
+		defer response.Body.Close()
+		if body, _ := io.ReadAll(response.Body); response.StatusCode == http.StatusOK && len(body) > 0 {
+			t.Errorf("who isn't admitted is answered %x", body)
+		}
+		return
+	}
 	service := "P0"
 	if mode == "udp" {
 		service = "Q2"
+	} else {
+		message = append([]byte{byte(len(message) >> 8), byte(len(message))}, message...)
 	}
 	conn := dialFrom(t, denied, service, addr)
 	defer conn.Close()
-	switch mode {
-	case "tls", "https":
-		// The first thing that is said.
+	if mode == "tls" {
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
-	case "tcp":
-		message = append([]byte{byte(len(message) >> 8), byte(len(message))}, message...)
 	}
+	conn.SetDeadline(time.Now().Add(time.Second))
 	conn.Write(message)
 	if read, _ := conn.Read(make([]byte, 1)); read > 0 {
 		t.Errorf("who isn't admitted is answered")
