@@ -1,6 +1,10 @@
 //! The dns handler behind its four listeners, asked by resolvers over their four transports.
 
-use drawspan_testkit::{Authority, Dir, Dns, DnsAnswer, Gateway, exchange, http_origin, run, unused_addr};
+use drawspan_testkit::{
+    Authority, Dir, Dns, DnsAnswer, Gateway, PATIENCE, eventually, exchange, http_origin, run, unused_addr,
+};
+
+use crate::served::Served;
 
 const MODES: [&str; 4] = ["udp", "tcp", "tls", "https"];
 
@@ -53,6 +57,67 @@ bypasses:
     // Each service has a memory of its own, and asks once.
     let names: Vec<_> = dns.questions().iter().map(|question| question.queries[0].name.to_string()).collect();
     assert_eq!(names, ["asked.test."; 4]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn modules_may_be_components_and_servers() {
+    let here = vec!["127.0.0.1".parse().unwrap()];
+    let (dns, origin) = (Dns::start(DnsAnswer::Addresses(here, 60)).await, http_origin().await);
+    let served = [
+        Served::start("admission", r#""config": {"deny": "192.0.2.66"}"#).await,
+        Served::start("admission", r#""config": {"deny": "127.0.0.1"}"#).await,
+        Served::start("bypass", r#""config": {"domains": "*.blocked"}"#).await,
+        Served::start("hosts", r#""config": {"hosts": "127.0.0.1 mapped.test"}"#).await,
+        Served::start("resolver", r#""config": {"zone": "server.test A 127.0.0.1"}"#).await,
+        Served::start("recorder", r#""config": {}"#).await,
+    ];
+    for backing in 0..3 {
+        let [admits, denies, bypass, hosts, resolver, recorder] = served.each_ref().map(|it| &it.blocks()[backing]);
+        let (mut services, mut resolvers) = (String::new(), String::new());
+        for name in ["admits", "denies"] {
+            let addr = unused_addr();
+            services += &format!(
+                "- {{name: dns-{name}, addr: '{addr}', admission: {name}, bypass: m, hosts: m, resolver: m, handler: {{type: dns}},
+   listener: {{type: dns, metadata: {{mode: tcp}}}}, recorders: [{{name: m, record: recorder.service.handler}}],
+   forwarder: {{nodes: [{{name: n, addr: 'udp://server.test:{}'}}]}}}}
+- {{name: {name}, addr: '127.0.0.1:0', resolver: {name}, handler: {{type: http}}}}\n",
+                dns.addr().port()
+            );
+            // Who is denied hears nothing.
+            let timeout = if name == "denies" { ", timeout: 500ms" } else { "" };
+            resolvers += &format!("- {{name: {name}, nameservers: [{{addr: 'tcp://{addr}', ttl: -1s{timeout}}}]}}\n");
+        }
+        let yaml = format!(
+            "services:\n- {{name: service-0, addr: '127.0.0.1:0', handler: {{type: http}}}}\n{services}resolvers:\n{resolvers}- {{name: m, plugin: {resolver}}}
+admissions: [{{name: admits, plugin: {admits}}}, {{name: denies, plugin: {denies}}}]
+bypasses: [{{name: m, plugin: {bypass}}}]
+hosts: [{{name: m, plugin: {hosts}}}]
+recorders: [{{name: m, plugin: {recorder}}}]
+"
+        );
+        let mut gateway = Gateway::start(&yaml).await;
+        for (service, name, status) in [
+            ("admits", "mapped.test", 200),
+            ("admits", "asked.test", 200),
+            ("admits", "asked.blocked", 503),
+            ("denies", "mapped.test", 503),
+        ] {
+            let target = format!("{name}:{}", origin.addr().port());
+            let request = format!("GET http://{target}/ HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n");
+            let answer = exchange(gateway.addr(service).await, request.as_bytes()).await;
+            let log = gateway.log_text();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{recorder} {service} {name}: {answer}\n{log}");
+        }
+        // The component's log is that of whom it runs in.
+        eventually("the questions to be recorded", PATIENCE, async || {
+            let log = gateway.log_text() + &served[5].log();
+            let recorded = ["mapped.test.", "asked.test.", "asked.blocked."].map(|name| log.matches(name).count());
+            recorded.iter().all(|count| *count > 0).then_some(())
+        })
+        .await;
+    }
+    let names: Vec<_> = dns.questions().iter().map(|question| question.queries[0].name.to_string()).collect();
+    assert_eq!(names, ["asked.test."; 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! Tunnels whose ingress and service discovery are plugins, well-behaved or not, and whose clients come and go.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use drawspan_testkit::{
     Dir, Gateway, HttpAnswer, HttpPlugin, LogLine, Misbehaviour, PATIENCE, Signal, endless_origin, eventually,
@@ -16,9 +17,14 @@ const TUNNEL: &str = "4d21094e-b74c-4916-86c1-d9fa36ea677b";
 
 /// A tunnel server with these keys and these objects beside it; its address, and its entry point's.
 async fn server(keys: &str, objects: &str) -> (Gateway, SocketAddr, SocketAddr) {
+    server_of("", keys, objects).await
+}
+
+/// The same with these keys of the service, each with a comma behind it.
+async fn server_of(service: &str, keys: &str, objects: &str) -> (Gateway, SocketAddr, SocketAddr) {
     let handler = format!("{{type: tunnel, metadata: {{entrypoint: \"127.0.0.2:0\", tunnel.ttl: 1s, {keys}}}}}");
     let yaml = format!(
-        "services: [{{name: service-0, addr: \"127.0.0.1:0\", listener: {{type: tcp}}, handler: {handler}, metadata: {{dialTimeout: 2s}}}}]\n{objects}"
+        "services: [{{name: service-0, addr: \"127.0.0.1:0\", {service} listener: {{type: tcp}}, handler: {handler}, metadata: {{dialTimeout: 2s}}}}]\n{objects}"
     );
     let gateway = Gateway::start(&yaml).await;
     // Both are listened on in the service's name, in any order.
@@ -193,4 +199,22 @@ async fn a_client_that_is_lost_in_the_middle_of_a_transfer() {
             gateway.rests_with(files + 1).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_services_limit_counts_for_who_serves_a_tunnel() {
+    let keys = format!("tunnel: \"srv.test:{TUNNEL}\"");
+    let limiter = "limiters: [{name: l, limits: [\"$$ 20KB\"]}]";
+    let (_gateway, address, entrypoint) = server_of("limiter: l,", &keys, limiter).await;
+    let origin = http_origin().await;
+    let _client = client(address, "srv.test", origin.addr());
+    is_served(entrypoint, "srv.test").await;
+    // The visitor's connection has no limit: an entry point is for everyone.
+    let body = "x".repeat(40_000);
+    let head =
+        format!("POST / HTTP/1.1\r\nHost: srv.test\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let started = Instant::now();
+    let answer = exchange(entrypoint, (head + &body).as_bytes()).await;
+    assert!(answer.ends_with(&body), "{} bytes", answer.len());
+    assert!(started.elapsed() > Duration::from_secs(1), "{:?}", started.elapsed());
 }

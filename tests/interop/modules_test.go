@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -34,15 +35,18 @@ services:
 - {name: tls, addr: $Q0, $SERVICE, handler: {type: socks5, $HANDLER, metadata: {notls: true}}, listener: {type: tls}}
 - {name: proxied, addr: $Q1, admission: m, bypass: m, hosts: m, resolver: m, limiter: m, recorders: $TOLD, handler: {type: http, $HANDLER}, listener: {type: tcp}, metadata: {proxyProtocol: 1}}
 - {name: udp, addr: $Q2, $SERVICE, handler: {type: udp}, listener: {type: udp}, forwarder: {nodes: [{name: target-0, addr: $M}]}}
+- {name: file, addr: $Q4, $SERVICE, handler: {type: file, auther: m, metadata: {dir: $DIR}}, listener: {type: tcp}}
+- {name: metrics, addr: $Q5, $SERVICE, handler: {type: metrics, auther: m}, listener: {type: tcp}}
 - {name: node, addr: $Q3, handler: {type: http}, listener: {type: tcp}}
-authers: [{name: m, plugin: {type: $TYPE, addr: '$AUTHER'}}]
-admissions: [{name: m, plugin: {type: $TYPE, addr: '$ADMISSION'}}]
-bypasses: [{name: m, plugin: {type: $TYPE, addr: '$BYPASS'}}]
-hosts: [{name: m, plugin: {type: $TYPE, addr: '$HOSTS'}}]
-resolvers: [{name: m, plugin: {type: $TYPE, addr: '$RESOLVER'}}]
-limiters: [{name: m, plugin: {type: $TYPE, addr: '$LIMITER'}}]
-recorders: [{name: m, plugin: {type: $TYPE, addr: '$RECORDER'}}]
-hops: [{name: hop-0, plugin: {type: $TYPE, addr: '$HOP'}}]
+authers: [{name: m, plugin: $AUTHER}]
+admissions: [{name: m, plugin: $ADMISSION}]
+bypasses: [{name: m, plugin: $BYPASS}]
+hosts: [{name: m, plugin: $HOSTS}]
+resolvers: [{name: m, plugin: $RESOLVER}]
+limiters: [{name: m, plugin: $LIMITER}]
+recorders: [{name: m, plugin: $RECORDER}]
+observers: [{name: m, plugin: $OBSERVER}]
+hops: [{name: hop-0, plugin: $HOP}]
 chains: [{name: chain-0, hops: [{name: hop-0}]}]
 `
 
@@ -53,20 +57,26 @@ const (
 	moduleHandler = `auther: m, limiter: m`
 )
 
-// moduleTalk is what a client says and all that it gets to see; both as in socksTalks, or as text behind a quote.
+// moduleTalk is what a client says and all that it gets to see; both as in socksTalks, or as text behind a quote. What stands
+// behind @ a peer says who connects to the address that the client was told last; behind ~ it is a datagram of the client's to
+// there, whose answer is seen too.
 type moduleTalk struct {
 	name, service, send, want string
 	from                      string // 127.0.0.1 if empty
 	ours                      string // what is seen from drawspan, if that is another thing
 	unrecorded                bool   // no record of the connection is written
-	port                      int    // where in what is seen a port is that changes
+	ports                     []int  // where in what is seen a port is that changes
 	limits                    string // why the limiter is asked otherwise
+	logsIn                    string // why the auther is asked otherwise
 }
 
 var (
 	asGost    = basic("gost:secret")
 	loggedIn  = "0502 0100"
+	guest     = "677565737400"
+	bound     = "05000001 7f000001 0000"
 	logIn     = "050102 | 0104676f737406736563726574"
+	fileLogin = strings.TrimPrefix(asGost, "Proxy-")
 	proxyHead = "PROXY TCP4 192.0.2.7 198.51.100.9 4711 443\r\n"
 )
 
@@ -76,6 +86,7 @@ const (
 	challenge  = unauthorized + closing + "Proxy-Authenticate: Basic realm=\"gost\"\r\n\r\n"
 	tunnelled  = established + proxyAgent + "\r\n"
 	forbidden2 = "HTTP/1.1 403 Forbidden\r\n" + closing + proxyAgent + "\r\n"
+	silent     = "GOST's metrics handler shuts its server down before the first request is there"
 	failed     = unavailable + closing + proxyAgent + "\r\n"
 )
 
@@ -97,6 +108,11 @@ var moduleTalks = []moduleTalk{
 
 	{name: "socks4", service: "P1", send: "0401 $EO 676f737400", want: "005d000000000000"},
 	{name: "socks4 by name", service: "P1", send: "0401 $EQ 00000001 706c61696e00 6d61707065642e7465737400", want: "005d000000000000"},
+	{name: "socks4 with a user", service: "P1", send: "0401 $EO " + guest + " |'hello", want: "005a000000000000 |'hello"},
+	{name: "socks4a with a user", service: "P1", send: "0401 $EQ 00000001 " + guest + " 6d61707065642e7465737400 |'hello", want: "005a000000000000 |'hello"},
+	{name: "socks4 to nobody", service: "P1", send: "0401 $NO " + guest, want: "005b000000000000"},
+	{name: "socks4, bypass", service: "P1", send: "0401 0050 00000001 " + guest + " 612e626c6f636b656400", want: "005c000000000000"},
+	{name: "socks4 bind", service: "P1", send: "0402 $EO " + guest},
 	{name: "socks4, admission", service: "P1", from: denied, send: "0401 $EO 676f737400", unrecorded: true},
 
 	{name: "socks5", service: "P2", send: logIn + "| 05010001 $EA |'hello", want: loggedIn + "05000001000000000000 |'hello"},
@@ -106,12 +122,23 @@ var moduleTalks = []moduleTalk{
 	{name: "socks5, bypass", service: "P2", send: logIn + "| 05010003 09 612e626c6f636b6564 0050", want: loggedIn + "05020001000000000000"},
 	{name: "socks5, admission", service: "P2", from: denied, send: "050102", unrecorded: true},
 	{name: "socks5 datagrams", service: "P2", send: logIn + "| 05f30001 000000000000 | 0003 ff 01 $MA 616263",
-		want: loggedIn + "05000004 00000000000000000000000000000000 0000 | 0003 ff 01 $MA 636261", port: 24},
+		want: loggedIn + "05000004 00000000000000000000000000000000 0000 | 0003 ff 01 $MA 636261", ports: []int{24}},
+	{name: "socks5 bind", service: "P2", send: logIn + "| 05020001 000000000000 |@'hello", want: loggedIn + bound + bound + "|'hello", ports: []int{12, 22}},
+	{name: "socks5 bind elsewhere", service: "P2", send: logIn + "| 05020001 c00002010000", want: loggedIn + "05010001000000000000"},
+	{name: "socks5 bind of many", service: "P2", send: logIn + "| 05f20001 7f0000010000 |@'hello",
+		want: loggedIn + bound + "0100000003000000 01020a0003000000" + bound + "0102050003000000 |'hello", ports: []int{12, 38}},
+	{name: "socks5 bind, disabled", service: "P8", send: logIn + "| 05020001 000000000000", want: loggedIn + "05020001000000000000"},
+	{name: "socks5 associate", service: "P2", send: logIn + "| 05030001 000000000000 |~ 000000 01 $MA 616263",
+		want: loggedIn + bound + "000000 01 $MA 636261", ports: []int{12}},
+	{name: "socks5 associate, bypass", service: "P2", send: logIn + "| 05030001 000000000000 |~ 000000 01 7f000009 0035 616263 |~ 000000 01 $MA 616263",
+		want: loggedIn + bound + "000000 01 $MA 636261", ports: []int{12}},
+	{name: "socks5 associate, disabled", service: "P8", send: logIn + "| 05030001 000000000000", want: loggedIn + "05020001000000000000"},
 	{name: "socks5 over tls", service: "Q0", send: logIn + "| 05010001 $EA |'hello", want: loggedIn + "05000001000000000000 |'hello"},
 
 	{name: "auto, http", service: "P3", send: "'" + connect("$E", asGost) + "|'hello", want: "'" + tunnelled + "hello"},
 	{name: "auto, http, wrong password", service: "P3", send: "'" + connect("$E", basic("gost:wrong")), want: "'" + challenge},
 	{name: "auto, socks4", service: "P3", send: "0401 $EO 676f737400", want: "005d000000000000"},
+	{name: "auto, socks4 with a user", service: "P3", send: "0401 $EO " + guest + " |'hello", want: "005a000000000000 |'hello"},
 	{name: "auto, socks5", limits: "its protocols share what is known of a client's limits", service: "P3", send: logIn + "| 05010001 $EA |'hello", want: loggedIn + "05000001000000000000 |'hello"},
 	{name: "auto, socks5, bypass", service: "P3", send: logIn + "| 05010003 09 612e626c6f636b6564 0050", want: loggedIn + "05020001000000000000"},
 
@@ -131,6 +158,17 @@ var moduleTalks = []moduleTalk{
 	{name: "PROXY, wrong password", service: "Q1", send: "'" + proxyHead + connect("$E", basic("gost:wrong")), want: "'" + challenge},
 
 	{name: "udp", limits: "GOST has no limit of its own for each UDP client", service: "Q2", send: "'abc", want: "'cba"},
+	{name: "file", service: "Q4", send: "'" + request("GET /page.txt", "a.test", fileLogin), want: "'" + ok + "\r\nA page."},
+	{name: "file, nothing there", service: "Q4", send: "'" + request("GET /other", "a.test", fileLogin), want: "'HTTP/1.1 404 Not Found\r\n\r\n404 page not found\n"},
+	{name: "file, wrong password", service: "Q4", send: "'" + request("GET /page.txt", "a.test"), want: "'HTTP/1.1 401 Unauthorized\r\n\r\n"},
+	{name: "file, admission", service: "Q4", from: denied, send: "'" + request("GET /page.txt", "a.test"), unrecorded: true},
+
+	{name: "metrics", logsIn: silent, service: "Q5", send: "'" + request("HEAD /metrics", "a.test", fileLogin), ours: "'" + ok + "\r\n", unrecorded: true},
+	{name: "metrics elsewhere", logsIn: silent, service: "Q5", send: "'" + request("GET /", "a.test", fileLogin),
+		ours: "'HTTP/1.1 404 Not Found\r\n\r\n404 page not found\n", unrecorded: true},
+	{name: "metrics, wrong password", logsIn: silent, service: "Q5", send: "'" + request("HEAD /metrics", "a.test"), ours: "'HTTP/1.1 401 Unauthorized\r\n\r\n", unrecorded: true},
+	{name: "metrics, admission", service: "Q5", from: denied, send: "'" + request("HEAD /metrics", "a.test", fileLogin), unrecorded: true},
+
 	{name: "udp, admission", service: "Q2", from: denied, send: "'abc", unrecorded: true},
 }
 
@@ -150,73 +188,114 @@ var moduleDiffers = struct {
 		"limiter": "GOST asks when the first byte moves, drawspan before the handler and before the copying",
 	},
 	fields: map[string]string{
+		"auther client":     "GOST's file handler doesn't say it",
 		"admission network": "later GOSTs say it too",
 		"admission service": "GOST asks about datagrams without it, and then about their session with it",
 		"limiter src":       "GOST has the address there from which the PROXY header came",
 	},
 	records: map[string]string{
 		"http request header Proxy-Authorization": "a password has no place in a record",
+		"http request header Authorization":       "the same, where it is the file handler's",
 		"http response header":                    "GOST has the headers of its own answers there, some of them",
-		"http statusCode":                         "GOST says 0 of a CONNECT that it has answered by 200",
+		"http statusCode":                         "GOST says 0 of a CONNECT that it has answered by 200, and 200 where its file handler refuses a user",
+		"client":                                  "GOST's file handler doesn't say it",
+		"sid":                                     "nor that",
 		"remote":                                  "GOST has the address there from which the PROXY header came",
-		"local":                                   "and the one to which",
+		"local":                                   "and the one to which; its file handler has none",
 		"route":                                   "GOST names the way that failed; drawspan does in err, and later GOSTs don't",
 	},
+}
+
+// moduleWorld is what talks are about.
+type moduleWorld struct {
+	node string   // where the hop's node is to listen
+	fill []string // what the names in moduleServices stand for
+}
+
+// startModuleWorld starts it. Of the plugins of modules, plugin is the block in the config.
+func startModuleWorld(t *testing.T, plugin func(module, node string) string) moduleWorld {
+	origin, echoes, mirror, nobody, node := startOrigin(t), echoServer(t, "tcp4", "127.0.0.1:0"), udpMirror(t), unusedAddr(t), unusedAddr(t)
+	pages := t.TempDir()
+	if err := os.WriteFile(filepath.Join(pages, "page.txt"), []byte("A page."), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, echoPort, _ := net.SplitHostPort(echoes)
+	got := "GET /path HTTP/1.1\r\nHost: " + origin + "\r\nUser-Agent: interop\r\n\r\n"
+	got = fmt.Sprintf("%sX-Origin: yes\r\nContent-Length: %d\r\n\r\n%s", ok, len(got), got)
+	fill := []string{
+		"$SERVICE", moduleService, "$TOLD", moduleRecorders, "$HANDLER", moduleHandler, "$Q3", node,
+		"$GOT", got, "$EQ", hexPort(echoes), "$EP", echoPort, "$EO", hexPort(echoes) + hexIP(echoes), "$EA", hexIP(echoes) + hexPort(echoes),
+		"$E", echoes, "$H", origin, "$NO", hexPort(nobody) + hexIP(nobody), "$NA", hexIP(nobody) + hexPort(nobody), "$N", nobody,
+		"$DIR", pages, "$MA", hexIP(mirror) + hexPort(mirror), "$M", mirror,
+	}
+	for _, module := range []string{"auther", "admission", "bypass", "hosts", "resolver", "limiter", "recorder", "hop", "observer"} {
+		fill = slices.Insert(fill, 0, "$"+strings.ToUpper(module), plugin(module, node))
+	}
+	return moduleWorld{node, fill}
+}
+
+// moduleAddrs are the names of the services' addresses.
+var moduleAddrs = strings.Fields("P0 P1 P2 P3 P4 P5 P6 P7 P8 P9 Q0 Q1 Q2 Q4 Q5")
+
+// serve starts a gateway. It returns the addresses of those names, and what all names stand for.
+func (w moduleWorld) serve(t *testing.T, binary, services string, names []string) (map[string]string, *strings.Replacer) {
+	addrs, fill := map[string]string{}, slices.Clone(w.fill)
+	for _, name := range names {
+		addrs[name] = unusedAddr(t)
+		fill = slices.Insert(fill, 0, "$"+name, addrs[name])
+	}
+	values := strings.NewReplacer(fill...)
+	file := filepath.Join(t.TempDir(), "gost.yaml")
+	// Twice: values have values.
+	if err := os.WriteFile(file, []byte(values.Replace(values.Replace(services))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The last of them is the last that listens; nothing is asked about it.
+	startGateway(t, binary, file, w.node)
+	return addrs, values
+}
+
+// talked talks, and checks what the client sees.
+func talked(t *testing.T, talk moduleTalk, addr string, values *strings.Replacer, isOurs bool) {
+	t.Helper()
+	want := talk.want
+	if isOurs && talk.ours != "" {
+		want = talk.ours
+	}
+	expected := seen(t, values, want)
+	got := talkModules(t, talk, addr, values, expected)
+	for _, port := range talk.ports {
+		if len(got) >= port+2 {
+			got[port], got[port+1] = 0, 0
+		}
+	}
+	if talk.service == "Q4" || talk.service == "Q5" {
+		got = pageOf(got)
+	}
+	if !bytes.Equal(sortHead(got), sortHead(expected)) {
+		t.Errorf("%s: the client sees %q, want %q", talk.name, got, expected)
+	}
 }
 
 // TestModules compares, connection by connection, which modules are asked and told what, in which order.
 func TestModules(t *testing.T) {
 	t.Parallel()
-	origin, echoes, mirror, nobody := startOrigin(t), echoServer(t, "tcp4", "127.0.0.1:0"), udpMirror(t), unusedAddr(t)
 	for _, kind := range []string{"grpc", "http"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			node := unusedAddr(t)
-			server := startPluginserver(t, "-user", "gost", "-password", "secret", "-node", node)
-			_, echoPort, _ := net.SplitHostPort(echoes)
-			got := "GET /path HTTP/1.1\r\nHost: " + origin + "\r\nUser-Agent: interop\r\n\r\n"
-			got = fmt.Sprintf("%sX-Origin: yes\r\nContent-Length: %d\r\n\r\n%s", ok, len(got), got)
-			fill := []string{
-				"$SERVICE", moduleService, "$TOLD", moduleRecorders, "$HANDLER", moduleHandler, "$TYPE", kind, "$Q3", node,
-				"$GOT", got, "$EQ", hexPort(echoes), "$EP", echoPort, "$EO", hexPort(echoes) + hexIP(echoes), "$EA", hexIP(echoes) + hexPort(echoes),
-				"$E", echoes, "$H", origin, "$NA", hexIP(nobody) + hexPort(nobody), "$N", nobody,
-				"$MA", hexIP(mirror) + hexPort(mirror), "$M", mirror,
-			}
-			for _, module := range []string{"auther", "admission", "bypass", "hosts", "resolver", "limiter", "recorder", "hop"} {
-				fill = slices.Insert(fill, 0, "$"+strings.ToUpper(module), server.plugin(kind, module))
-			}
+			var server *pluginServer
+			world := startModuleWorld(t, func(module, node string) string {
+				if server == nil {
+					server = startPluginserver(t, "-user", "gost", "-password", "secret", "-node", node)
+				}
+				return server.block(kind, module)
+			})
 			run := func(t *testing.T, binary string, isOurs bool) map[string][]string {
-				addrs := map[string]string{"Q0": unusedAddr(t), "Q1": unusedAddr(t), "Q2": unusedAddr(t)}
-				for i := range 10 {
-					addrs[fmt.Sprintf("P%d", i)] = unusedAddr(t)
-				}
-				fill := slices.Clone(fill)
-				for name, addr := range addrs {
-					fill = slices.Insert(fill, 0, "$"+name, addr)
-				}
-				values := strings.NewReplacer(fill...)
-				file := filepath.Join(t.TempDir(), "gost.yaml")
-				// Twice: values have values.
-				if err := os.WriteFile(file, []byte(values.Replace(values.Replace(moduleServices))), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				// The last of them is the last that listens; nothing is asked about it.
-				startGateway(t, binary, file, node)
+				addrs, values := world.serve(t, binary, moduleServices, moduleAddrs)
 				settle(t, server)
 				all := map[string][]string{}
 				for _, talk := range moduleTalks {
-					want := talk.want
-					if isOurs && talk.ours != "" {
-						want = talk.ours
-					}
-					expected := bytes.Join(spoken(t, values, want), nil)
-					got := talkModules(t, talk, addrs[talk.service], values, expected)
-					if talk.port > 0 && len(got) > talk.port+2 {
-						got[talk.port], got[talk.port+1] = 0, 0
-					}
-					if !bytes.Equal(sortHead(got), sortHead(expected)) {
-						t.Errorf("%s: the client sees %q, want %q", talk.name, got, expected)
-					}
+					talked(t, talk, addrs[talk.service], values, isOurs)
 					all[talk.name] = lines(t, talk, askedFor(t, server, !talk.unrecorded))
 				}
 				return all
@@ -235,6 +314,38 @@ func TestModules(t *testing.T) {
 	}
 }
 
+// moduleGuests are the settings with which the guests among the examples answer as pluginserver does.
+var moduleGuests = map[string]string{
+	"auther":    `config: {users: "gost:secret"}`,
+	"admission": `config: {deny: "` + denied + `"}`,
+	"bypass":    `config: {domains: "*.blocked 127.0.0.9"}`,
+	"hosts":     `config: {hosts: "127.0.0.1 mapped.test"}`,
+	"resolver":  `config: {zone: "resolved.test A 127.0.0.1"}`,
+	"limiter":   `config: {users: "gost=none/500KB"}`,
+	"recorder":  `config: {}`,
+	"hop":       `config: {nodes: "node-0=$NODE"}`,
+	"observer":  `keyvalue: {default: {type: memory}}`,
+}
+
+// TestModulesWasm has components answer: clients see the same.
+func TestModulesWasm(t *testing.T) {
+	t.Parallel()
+	world := startModuleWorld(t, func(module, node string) string {
+		guest, err := filepath.Abs(guestOf(t, module))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("{type: wasm, addr: %q, %s}", guest, strings.ReplaceAll(moduleGuests[module], "$NODE", node))
+	})
+	addrs, values := world.serve(t, drawspanBinary(t), moduleServices, moduleAddrs)
+	for _, talk := range moduleTalks {
+		// The guest has no users without a password.
+		if !strings.Contains(talk.send, guest) {
+			talked(t, talk, addrs[talk.service], values, true)
+		}
+	}
+}
+
 // without marks the lines that others haven't.
 func without(lines, others []string) string {
 	var text strings.Builder
@@ -248,18 +359,47 @@ func without(lines, others []string) string {
 	return text.String()
 }
 
-// spoken are the parts of what a talk says or sees.
-func spoken(t *testing.T, values *strings.Replacer, text string) (parts [][]byte) {
+// spokenPart is a part of what a talk says or sees; mark is what stands before it, if it isn't the client's.
+type spokenPart struct {
+	mark  byte
+	bytes []byte
+}
+
+func spoken(t *testing.T, values *strings.Replacer, text string) (parts []spokenPart) {
 	t.Helper()
-	for part := range strings.SplitSeq(text, "|") {
-		part = values.Replace(strings.TrimLeft(part, " "))
-		if quoted, is := strings.CutPrefix(part, "'"); is {
-			parts = append(parts, []byte(quoted))
-		} else {
-			parts = append(parts, unhex(t, part))
+	for text := range strings.SplitSeq(text, "|") {
+		text = values.Replace(strings.TrimLeft(text, " "))
+		var part spokenPart
+		if text != "" && strings.Contains("@~", text[:1]) {
+			part.mark, text = text[0], text[1:]
 		}
+		if quoted, is := strings.CutPrefix(text, "'"); is {
+			part.bytes = []byte(quoted)
+		} else {
+			part.bytes = unhex(t, text)
+		}
+		parts = append(parts, part)
 	}
 	return parts
+}
+
+// seen is all that a client gets to see, by what talks say.
+func seen(t *testing.T, values *strings.Replacer, text string) (all []byte) {
+	t.Helper()
+	for _, part := range spoken(t, values, text) {
+		all = append(all, part.bytes...)
+	}
+	return all
+}
+
+// pageOf is the first line and the body of a page, which has headers of many kinds.
+func pageOf(answer []byte) []byte {
+	head, body, is := bytes.Cut(answer, []byte("\r\n\r\n"))
+	if !is {
+		return answer
+	}
+	line, _, _ := bytes.Cut(head, []byte("\r\n"))
+	return slices.Concat(line, []byte("\r\n\r\n"), body)
 }
 
 // talkModules says the parts of a talk, the next when something came back, and returns all that did. A service that has said
@@ -275,7 +415,21 @@ func talkModules(t *testing.T, talk moduleTalk, addr string, values *strings.Rep
 	buffer := make([]byte, 65536)
 	parts := spoken(t, values, talk.send)
 	for i, part := range parts {
-		conn.Write(part)
+		switch part.mark {
+		case '@':
+			defer speakTo(t, "tcp4", from, got, part.bytes).Close()
+		case '~':
+			peer := speakTo(t, "udp4", from, got, part.bytes)
+			defer peer.Close()
+			peer.SetReadDeadline(time.Now().Add(deadline))
+			if i+1 == len(parts) {
+				read, _ := peer.Read(buffer)
+				got = append(got, buffer[:read]...)
+			}
+			continue
+		default:
+			conn.Write(part.bytes)
+		}
 		for {
 			read, err := conn.Read(buffer)
 			got = append(got, buffer[:read]...)
@@ -293,6 +447,25 @@ func talkModules(t *testing.T, talk moduleTalk, addr string, values *strings.Rep
 		got = append(got, rest...)
 	}
 	return got
+}
+
+// speakTo says something to the address that told ends with.
+func speakTo(t *testing.T, network, from string, told, text []byte) net.Conn {
+	t.Helper()
+	if len(told) < 6 {
+		t.Fatalf("no address in %x", told)
+	}
+	var local net.Addr = &net.TCPAddr{IP: net.ParseIP(from)}
+	if network == "udp4" {
+		local = &net.UDPAddr{IP: net.ParseIP(from)}
+	}
+	ip, port := told[len(told)-6:len(told)-2], binary.BigEndian.Uint16(told[len(told)-2:])
+	conn, err := (&net.Dialer{LocalAddr: local}).Dial(network, net.JoinHostPort(net.IP(ip).String(), fmt.Sprint(port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Write(text)
+	return conn
 }
 
 // dialFrom connects to a service from that address. A client that is denied hears nothing; by UDP that takes a while.
@@ -348,7 +521,7 @@ var ephemeral = regexp.MustCompile(`(127\.0\.0\.\d+|\[::\]):\d+`)
 func lines(t *testing.T, talk moduleTalk, asked []record) (all []string) {
 	t.Helper()
 	var apart []string
-	isUDP, isProxied := talk.service == "Q2", talk.service == "Q1"
+	isUDP, isProxied, isFile := talk.service == "Q2", talk.service == "Q1", talk.service == "Q4"
 	for _, r := range asked {
 		module := moduleOf(r)
 		var body map[string]any
@@ -362,7 +535,7 @@ func lines(t *testing.T, talk moduleTalk, asked []record) (all []string) {
 			}
 			var object map[string]any
 			if json.Unmarshal(text, &object) == nil {
-				withoutDifferences(object, isProxied)
+				withoutDifferences(object, isProxied, isFile)
 				body["data"] = object
 			} else {
 				body["data"] = string(text)
@@ -370,7 +543,7 @@ func lines(t *testing.T, talk moduleTalk, asked []record) (all []string) {
 		}
 		for field := range moduleDiffers.fields {
 			of, key, _ := strings.Cut(field, " ")
-			if of == module && (key == "network" || key == "service" && isUDP || key == "src" && isProxied) {
+			if of == module && (key == "network" || key == "service" && isUDP || key == "src" && isProxied || key == "client" && isFile) {
 				delete(body, key)
 			}
 		}
@@ -379,7 +552,7 @@ func lines(t *testing.T, talk moduleTalk, asked []record) (all []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if module == "limiter" && talk.limits != "" {
+		if module == "limiter" && talk.limits != "" || module == "auther" && talk.logsIn != "" {
 			continue
 		}
 		line := module + " " + string(text)
@@ -396,7 +569,7 @@ func lines(t *testing.T, talk moduleTalk, asked []record) (all []string) {
 
 // withoutDifferences takes out of a handler's record what differs: some of it only of connections that came to nothing, or where
 // the proxy answers itself.
-func withoutDifferences(object map[string]any, isProxied bool) {
+func withoutDifferences(object map[string]any, isProxied, isFile bool) {
 	for key := range recordsDiffer {
 		delete(object, key)
 	}
@@ -406,12 +579,16 @@ func withoutDifferences(object map[string]any, isProxied bool) {
 		switch path {
 		case "route":
 			counts = object["dst"] == ""
-		case "remote", "local":
+		case "remote":
 			counts = isProxied
+		case "local":
+			counts = isProxied || isFile
+		case "client", "sid", "http request header Authorization":
+			counts = isFile
 		case "http request header Proxy-Authorization":
 			counts = true
 		case "http statusCode":
-			counts = http["method"] == "CONNECT" && (object["dst"] != "" || object["network"] == "udp")
+			counts = http["method"] == "CONNECT" && (object["dst"] != "" || object["network"] == "udp") || isFile && object["clientID"] == nil
 		default:
 			// Where the proxy has answered itself.
 			counts = http["method"] == "CONNECT" || object["dst"] == ""
@@ -436,7 +613,7 @@ func hideChanging(body map[string]any) {
 			if key != "addr" || body["host"] == nil && body["scope"] == nil {
 				body[key] = ephemeral.ReplaceAllString(text, "…")
 			}
-		case slices.Contains([]string{"sid", "duration", "time"}, key) && value != "":
+		case slices.Contains([]string{"sid", "duration", "time"}, key) && value != "" && value != visitorsSid:
 			body[key] = "…"
 		}
 		if inner, is := value.(map[string]any); is {

@@ -196,6 +196,10 @@ func startPluginserver(t *testing.T, args ...string) *pluginServer {
 	}
 	t.Cleanup(func() { output.Close() })
 	output.SetReadDeadline(time.Now().Add(10 * deadline))
+	// Room for much, since the server waits while there is none (F_SETPIPE_SZ).
+	if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, input.Fd(), 1031, 1<<20); errno != 0 {
+		t.Fatal(errno)
+	}
 	start(t, input, pluginserver, append(args, "-addr", "127.0.0.1:0", "-http", "127.0.0.1:0")...)
 	input.Close()
 
@@ -232,6 +236,11 @@ func (s *pluginServer) plugin(protocol, module string) string {
 		return "http://" + s.http + "/" + module
 	}
 	return s.grpc
+}
+
+// block is a `plugin:` block.
+func (s *pluginServer) block(protocol, module string) string {
+	return fmt.Sprintf("{type: %s, addr: '%s'}", protocol, s.plugin(protocol, module))
 }
 
 // asked are the requests since it was last called. A request of our own marks the end of them, so there is nothing to

@@ -169,7 +169,7 @@ services:
   bypass: bypass-0
   hosts: hosts-0
   recorders: [{name: recorder-0, record: recorder.service.handler}]
-  handler: {type: relay, auther: auther-0}
+  handler: {type: relay, auther: auther-0, metadata: {bind: true}}
   listener: {type: tcp}
 authers:
 - {name: auther-0, plugin: {type: $TYPE, addr: '$AUTHER'}}
@@ -197,6 +197,8 @@ func TestRelayModules(t *testing.T) {
 		{"nobody", "01010019 $USER 02000701 $B", "01070000", 4},
 		{"refused", "0101001f $USER 02000d03 09 782e626c6f636b6564 0050", "01030000", 3},
 		{"wrong password", "01010018 $WRONG 02000701 $A", "01020000", 2},
+		{"no address", "0101000f $USER", "01010000", 2},
+		{"bind elsewhere", "01020019 $USER 02000701 c00002010000", "01050000", 2},
 	}
 	for _, kind := range []string{"grpc", "http"} {
 		t.Run(kind, func(t *testing.T) {

@@ -36,10 +36,12 @@ pub(super) struct Binding {
 }
 
 /// Listens where the client wants it; anywhere means on IPv4 and IPv6.
-pub(super) async fn listen(address: &HostPort) -> Result<TcpListener, BindError> {
+pub(super) async fn listen(session: &Session<'_>, address: &HostPort) -> Result<TcpListener, BindError> {
     let anywhere = address.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
     let address = if anywhere { format!(":{}", address.port) } else { address.to_string() };
-    TcpListener::bind(&address).await
+    let listener = TcpListener::bind(&address).await?;
+    session.note(|record| record.src = listener.local_addr().to_string());
+    Ok(listener)
 }
 
 impl Binding {

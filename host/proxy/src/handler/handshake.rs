@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Buf as _;
 use drawspan_modules::ClientId;
 use drawspan_wire::http1::HostPort;
+use drawspan_wire::socks::Address;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +76,7 @@ impl<'s> Client<'s> {
         let deadline = self.deadline.max(Instant::now() + ANSWER_TIME);
         let written = timeout_at(deadline, self.conn.stream.write_all(answer)).await;
         written.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
-        self.session.traffic.count(Direction::Down, answer.len());
+        self.session.answered(answer.len());
         Ok(())
     }
 
@@ -142,6 +143,14 @@ impl Grant {
             None => String::new().into(),
         };
         Some(Self { user, client_id })
+    }
+
+    /// Adds to the connection's record who asks, and for what.
+    pub(super) fn note(&self, session: &Session<'_>, address: &Address) {
+        if let Ok(target) = address.host_port() {
+            let asked = self.clone().asked(target);
+            session.note(|record| asked.note(record));
+        }
     }
 
     pub(super) fn asked(self, target: HostPort) -> Asked {

@@ -62,7 +62,7 @@ pub(crate) struct Record {
     pub(crate) redirect: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) err: String,
-    sid: String,
+    pub(crate) sid: String,
     /// Nanoseconds.
     duration: u64,
     time: String,
@@ -187,6 +187,12 @@ impl HttpRecord {
 }
 
 impl HttpRecord {
+    /// The request goes on with another header of that name.
+    pub(crate) fn set_header(&mut self, name: &str, value: &str) {
+        let headers = self.request.header.get_or_insert_default();
+        headers.insert(canonical(name), vec![value].into());
+    }
+
     /// Whom a request says it comes from: nobody vouches for it.
     pub(crate) fn client_ip(headers: &Headers<'_>) -> String {
         let names = ["cf-connecting-ip", "x-forwarded-for", "x-real-ip"];

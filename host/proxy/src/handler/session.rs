@@ -11,7 +11,7 @@ use drawspan_wire::http1::HostPort;
 
 use super::HandlerParts;
 use super::record::Record;
-use crate::net::{Buffered, Counted, Far, Limits, Meters, PipeError, Traffic, pipe};
+use crate::net::{Buffered, Counted, Direction, Far, Limits, Meters, PipeError, Traffic, pipe};
 use crate::router::{Association, UdpUpstream};
 use crate::{Conn, DialError, Upstream, Wanted};
 
@@ -144,6 +144,19 @@ impl<'h> Session<'h> {
         outcome
     }
 
+    /// The connection counts for the client from now on, as do the answers to it.
+    pub(crate) fn count_for(&self, client: &ClientId) {
+        self.counted(client);
+    }
+
+    /// Counts the bytes of an answer of the handler's own.
+    pub(crate) fn answered(&self, bytes: usize) {
+        self.traffic.count(Direction::Down, bytes);
+        if let Some((_, counted)) = &*self.counted.lock().unwrap_or_else(PoisonError::into_inner) {
+            counted.count(Direction::Down, bytes);
+        }
+    }
+
     /// Where the client's bytes count.
     fn counted(&self, client: &ClientId) -> Option<Arc<Counted>> {
         let clients = self.parts.clients.as_ref()?;
@@ -217,12 +230,23 @@ impl<'h> Session<'h> {
         Meters { client: self.counted(client), limits, far: Far::default() }
     }
 
-    /// What bytes are counted and limited by for who serves `tunnel`, which registered by the connection `info`.
-    pub(crate) async fn far(&self, info: &ConnInfo, network: &str, tunnel: &ClientId) -> Far {
-        let limits = match &self.parts.shaper {
-            Some(shaper) => shaper.of_client(info, network, tunnel, "").await,
-            None => None,
-        };
+    /// What the service limits the connection by.
+    pub(crate) fn limits(&self) -> Vec<Arc<Limits>> {
+        self.limits.clone()
+    }
+
+    /// What bytes are counted and limited by for who serves `tunnel`, which registered by the connection `info` that the
+    /// service limits by `limits`.
+    pub(crate) async fn far(
+        &self,
+        info: &ConnInfo,
+        mut limits: Vec<Arc<Limits>>,
+        network: &str,
+        tunnel: &ClientId,
+    ) -> Far {
+        if let Some(shaper) = &self.parts.shaper {
+            limits.extend(shaper.of_client(info, network, tunnel, "").await);
+        }
         let clients = self.parts.clients.as_ref();
         Far { client: clients.map(|clients| Counted::new(clients.of(tunnel))), limits }
     }

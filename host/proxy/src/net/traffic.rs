@@ -54,6 +54,10 @@ impl Counted {
         Self(counters)
     }
 
+    pub(crate) fn count(&self, direction: Direction, bytes: usize) {
+        self.0.count(direction, bytes as u64);
+    }
+
     pub(crate) fn failed(&self) {
         self.0.total_errs.fetch_add(1, Relaxed);
     }
@@ -135,7 +139,8 @@ pub(crate) struct Meters {
 #[derive(Debug, Default)]
 pub(crate) struct Far {
     pub(crate) client: Option<Counted>,
-    pub(crate) limits: Option<Arc<Limits>>,
+    /// All of them apply.
+    pub(crate) limits: Vec<Arc<Limits>>,
 }
 
 /// When bytes last moved in any direction of an exchange.
@@ -226,8 +231,8 @@ impl<'a> Flow<'a> {
         self.traffic.count(self.direction, bytes);
         let near = self.meters.client.as_deref().map(|client| (client, self.direction));
         let far = self.meters.far.client.as_ref().map(|client| (client, self.direction.reversed()));
-        for (Counted(counters), direction) in near.into_iter().chain(far) {
-            counters.count(direction, bytes as u64);
+        for (client, direction) in near.into_iter().chain(far) {
+            client.count(direction, bytes);
         }
         self.activity.touch();
     }
@@ -285,7 +290,7 @@ mod tests {
     async fn from_the_far_end_bytes_go_the_other_way() {
         let counters = Arc::new(Counters::default());
         let client = Some(Counted::new(Arc::clone(&counters)));
-        let far = Far { client, limits: Some(Arc::new(Limits::new(None, Some(0)))) };
+        let far = Far { client, limits: vec![Arc::new(Limits::new(None, Some(0)))] };
         let (traffic, meters, activity) = (Traffic::default(), Meters { far, ..Meters::default() }, Activity::new());
         let (up, down) = Flow::both(&traffic, &meters, &activity);
         up.count(3);

@@ -27,9 +27,7 @@ use self::upload::Upload;
 use super::HandlerError;
 use super::frames::Frames;
 use super::session::Session;
-use crate::net::{
-    Activity, BodyError, Buffered, Direction, Flow, HeadReadError, Meters, Stream, Tap, read_head, relay_body,
-};
+use crate::net::{Activity, BodyError, Buffered, Flow, HeadReadError, Meters, Stream, Tap, read_head, relay_body};
 
 /// Responses with a status below 200 that an origin may send before the final one; more than a few are an attack.
 const MAX_INTERIM: usize = 16;
@@ -230,7 +228,7 @@ pub(super) async fn send(
 ) -> Result<(), HandlerError> {
     let written = timeout(limit, client.write_all(bytes)).await;
     written.map_err(|_| HandlerError::ClientTimedOut)?.map_err(HandlerError::Client)?;
-    session.traffic.count(Direction::Down, bytes.len());
+    session.answered(bytes.len());
     Ok(())
 }
 

@@ -187,6 +187,7 @@ impl Http {
             self.refusal(session, client, 403, &own).await?;
             return Ok(Next::Close);
         }
+        session.count_for(&asked.client_id);
         if is_udp {
             return self.grant_udp(session, client, asked).await;
         }

@@ -24,7 +24,7 @@ impl Relay {
             Ok(here) => here,
             Err(error) => return fail(client, Status::SERVICE_UNAVAILABLE, error).await,
         };
-        let listener = match listen(&here).await {
+        let listener = match listen(client.session, &here).await {
             Ok(listener) => listener,
             Err(error) => return fail(client, Status::SERVICE_UNAVAILABLE, error).await,
         };
@@ -62,6 +62,7 @@ impl Relay {
                 Err(error) => return fail(client, Status::SERVICE_UNAVAILABLE, HandlerError::Datagrams(error)).await,
             }
         };
+        session.note(|record| (record.src, record.dst) = upstream.ends());
         let here = match &upstream {
             Datagrams::Plain(socket) => socket.local_addr().map_err(HandlerError::Datagrams)?.into(),
             Datagrams::Framed(_) | Datagrams::Single(..) | Datagrams::Relayed(_) => Address::UNSPECIFIED,

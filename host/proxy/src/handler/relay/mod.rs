@@ -84,6 +84,10 @@ impl Relay {
             return Ok(None);
         };
         let address = request.features.address;
+        if let Some(address) = &address {
+            grant.note(session, address);
+        }
+        session.count_for(&grant.client_id);
         match (&self.hop, request.command) {
             (Some(hop), _) => self.forward(client, grant, hop, network).await,
             (None, Command::Connect) => self.connect(client, grant, network, address).await,

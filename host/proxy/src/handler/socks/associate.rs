@@ -70,6 +70,7 @@ impl Socks5 {
                 Err(error) => return fail(client, error).await,
             }
         };
+        session.note(|record| (record.src, record.dst) = upstream.ends());
         let here = match &upstream {
             Datagrams::Plain(socket) => socket.local_addr().map_err(HandlerError::Datagrams)?.into(),
             Datagrams::Framed(_) | Datagrams::Single(..) | Datagrams::Relayed(_) => Address::UNSPECIFIED,

@@ -19,7 +19,7 @@ impl Socks5 {
         grant: Grant,
         address: &Address,
     ) -> Result<Option<Tunnel>, HandlerError> {
-        let listener = match listen(&address.host_port()?).await {
+        let listener = match listen(client.session, &address.host_port()?).await {
             Ok(listener) => listener,
             Err(error) => {
                 client.refuse(&Reply::bare(Status::FAILED)).await?;
@@ -60,7 +60,7 @@ impl Socks5 {
         grant: Grant,
         address: &Address,
     ) -> Result<(), HandlerError> {
-        let listener = match listen(&address.host_port()?).await {
+        let listener = match listen(client.session, &address.host_port()?).await {
             Ok(listener) => listener,
             Err(error) => {
                 client.refuse(&Reply::bare(Status::FAILED)).await?;

@@ -55,6 +55,7 @@ impl Socks4 {
             // Without a word, as GOST does.
             return Err(HandlerError::BadRequest(format!("SOCKS4 command {} is not supported", request.command)));
         }
+        session.count_for(&grant.client_id);
         let target = match request.address.host_port() {
             Ok(target) => target,
             // Nothing of that name can be connected to.

@@ -81,6 +81,10 @@ impl Socks5 {
             return Ok(None);
         };
         let Request { command, address } = client.receive(Request::parse).await?;
+        grant.note(session, &address);
+        if let Command::UDP_ASSOCIATE | Command::UDP_TUNNEL = command {
+            session.note(|record| record.network = "udp");
+        }
         let allowed = match command {
             Command::CONNECT => true,
             Command::BIND | Command::MUX_BIND => self.settings.bind,
@@ -94,6 +98,10 @@ impl Socks5 {
             tracing::debug!(service = %session.info.service, sid = %session.info.sid, "socks5: {command} is disabled");
             client.refuse(&Reply::bare(Status::NOT_ALLOWED)).await?;
             return Ok(None);
+        }
+        // A relay beside the connection counts for the client, the connection itself doesn't.
+        if command != Command::UDP_ASSOCIATE {
+            session.count_for(&grant.client_id);
         }
         match command {
             Command::CONNECT => self.connect(client, grant, &address).await,

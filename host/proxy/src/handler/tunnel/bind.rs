@@ -43,7 +43,7 @@ impl TunnelServer {
         let mux = mux.map_err(|error| HandlerError::BadRequest(error.to_string()))?;
         let ConnInfo { service, sid, client, .. } = &session.info;
         let shown = host.as_ref().unwrap_or(&own);
-        let served = Connector { id, info: session.info.clone(), session: mux };
+        let served = Connector { id, info: session.info.clone(), limits: session.limits(), session: mux };
         let registration = self.tunnels.connectors.add(tunnel, served);
         tracing::info!(kind = "handler", %service, %sid, %client, %tunnel, %connector, weight, host = shown, "served");
         let served = Arc::clone(&registration.connector);

@@ -7,6 +7,7 @@ use drawspan_modules::ConnInfo;
 use drawspan_wire::relay::TunnelId;
 use uuid::Uuid;
 
+use crate::net::Limits;
 use crate::router::weighted;
 
 /// While there is a connector of this weight, those of other weights aren't chosen.
@@ -21,6 +22,8 @@ pub(super) struct Connector<S> {
     pub(super) id: TunnelId,
     /// The connection that it registered by.
     pub(super) info: ConnInfo,
+    /// What the service limits that by.
+    pub(super) limits: Vec<Arc<Limits>>,
     pub(super) session: S,
 }
 
@@ -94,7 +97,7 @@ mod tests {
             local: Addr::unnamed(),
             certificate: None,
         };
-        Connector { id: TunnelId { id: [7; 16], udp, weight }, info, session }
+        Connector { id: TunnelId { id: [7; 16], udp, weight }, info, limits: Vec::new(), session }
     }
 
     /// How often each is chosen.

@@ -80,7 +80,8 @@ impl Tunnels {
             match within(limit, open(&connector, visitor)).await {
                 Ok(conn) => {
                     let tunnel = visitor.tunnel.to_string().into();
-                    let far = session.far(&connector.info, network(visitor.udp), &tunnel).await;
+                    let far = session.far(&connector.info, connector.limits.clone(), network(visitor.udp), &tunnel);
+                    let far = far.await;
                     return Ok(Opened { conn, far, redirect: None, connector: Some(connector) });
                 }
                 Err(error) => {

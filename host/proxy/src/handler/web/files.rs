@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::task::spawn_blocking;
 use tower_http::services::ServeDir;
 
-use super::{Body, of_type, text};
+use super::{Body, not_found, of_type, text};
 
 /// What stands for itself in the link to a file.
 const LINK: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
@@ -50,7 +50,7 @@ impl Files {
         if response.status() == StatusCode::NOT_FOUND {
             return match self.list(&path).await {
                 Some(listing) => of_type("text/html; charset=utf-8", listing),
-                None => text(StatusCode::NOT_FOUND, "not found\n"),
+                None => not_found(),
             };
         }
         response.map(|body| body.boxed_unsync())

@@ -88,7 +88,8 @@ impl Web {
     async fn serve(&self, session: &Session<'_>, stream: DuplexStream, drain: &CancellationToken) -> hyper::Result<()> {
         let service = service_fn(|request| async move { Ok::<_, Infallible>(self.answer(session, request).await) });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(self.settings.read_timeout);
+        // A client may have no more to say, and still listen.
+        builder.timer(TokioTimer::new()).header_read_timeout(self.settings.read_timeout).half_close(true);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             outcome = &mut connection => return outcome,
@@ -134,7 +135,7 @@ impl Page {
 
 fn metrics(request: &Request<Incoming>, path: &str, registry: &Registry) -> Response<Body> {
     if request.uri().path() != path {
-        return text(StatusCode::NOT_FOUND, "not found\n");
+        return not_found();
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "");
@@ -144,6 +145,10 @@ fn metrics(request: &Request<Incoming>, path: &str, registry: &Registry) -> Resp
         Ok(()) => of_type("application/openmetrics-text; version=1.0.0; charset=utf-8", page),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
+}
+
+fn not_found() -> Response<Body> {
+    text(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
 fn of_type(media_type: &'static str, content: impl Into<Bytes>) -> Response<Body> {

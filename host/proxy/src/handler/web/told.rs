@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use drawspan_wire::http1::{Header, Headers, RequestHead, ResponseHead, Version};
+use drawspan_wire::http1::{Header, RequestHead, ResponseHead, Version};
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming};
@@ -39,7 +39,8 @@ impl Told {
                 method: request.method().as_str(),
                 target: &target,
                 version: version(request.version()),
-                headers: headers(request.headers()),
+                // GOST: credentials are recorded in clear.
+                headers: headers(request.headers()).filter(|header| !header.is("authorization")).collect(),
             };
             let mut record = Record::new(&session.info, "tcp");
             record.begin("http");
@@ -65,7 +66,7 @@ impl Told {
     pub(super) fn until_sent(mut self, response: Response<Body>) -> Response<Body> {
         self.status = response.status().as_u16();
         if let Some((Record { http: Some(http), .. }, _)) = &mut self.record {
-            let headers = headers(response.headers());
+            let headers = headers(response.headers()).collect();
             http.answered(&ResponseHead { version: Version::Http11, status: self.status, reason: "", headers });
         }
         let passed = move |frame: Frame<Bytes>| {
@@ -91,8 +92,8 @@ impl Drop for Told {
     }
 }
 
-fn headers(map: &HeaderMap) -> Headers<'_> {
-    map.iter().map(|(name, value)| Header { name: name.as_str(), value: value.as_bytes() }).collect()
+fn headers(map: &HeaderMap) -> impl Iterator<Item = Header<'_>> {
+    map.iter().map(|(name, value)| Header { name: name.as_str(), value: value.as_bytes() })
 }
 
 fn version(version: http::Version) -> Version {

@@ -42,6 +42,12 @@ struct Kept {
     connector: Option<Arc<Connector<Mux>>>,
 }
 
+/// The values of the two headers.
+struct Marks {
+    sid: String,
+    nodes: String,
+}
+
 /// What comes after a request.
 enum Next {
     Again(Option<Kept>),
@@ -107,9 +113,16 @@ impl Entrypoint {
         let host = host.unwrap_or_else(|| HostPort { host: String::new(), port: PORT });
         let authority = head.headers.get("host").map(String::from_utf8_lossy).unwrap_or_default();
         let record = Written::new(session, session.exchange_template(), head, &authority);
+        let marks = self.marks(session, head);
         record.note(|record| {
             record.host = host.to_string();
             record.proto = "";
+            record.sid.clone_from(&marks.sid);
+            if let Some(http) = &mut record.http {
+                http.scheme = "http";
+                http.set_header(SID, &marks.sid);
+                http.set_header(NODES, &marks.nodes);
+            }
         });
         let mut kept = match self.connection(session, head, &host, kept, &record).await {
             Ok(kept) => kept,
@@ -135,7 +148,7 @@ impl Entrypoint {
             upgrade,
             counted: bytes.len(),
             body: BodyScanner::new(length),
-            sent: self.head(session, head, &host, upgrade),
+            sent: self.head(head, &host, upgrade, &marks),
             target: &asked.target,
             manner,
         };
@@ -188,8 +201,16 @@ impl Entrypoint {
         Ok(Kept { host: host.clone(), tunnel, upstream: conn, meters, connector })
     }
 
+    /// What a request is marked with on its way.
+    fn marks(&self, session: &Session<'_>, head: &RequestHead<'_>) -> Marks {
+        let said = |name| head.headers.get(name).filter(|value| !value.is_empty()).map(String::from_utf8_lossy);
+        let sid = said(SID).map_or_else(|| session.info.sid.to_string(), Cow::into_owned);
+        let before = said(NODES).map(|nodes| format!("{nodes}, ")).unwrap_or_default();
+        Marks { sid, nodes: before + &self.tunnels.node }
+    }
+
     /// The request's head as it goes through the tunnel.
-    fn head(&self, session: &Session<'_>, head: &RequestHead<'_>, host: &HostPort, upgrade: bool) -> Vec<u8> {
+    fn head(&self, head: &RequestHead<'_>, host: &HostPort, upgrade: bool, marks: &Marks) -> Vec<u8> {
         let mut edits = Edits::default();
         let target = match origin_form(head) {
             Cow::Borrowed(target) if target == head.target => Cow::Borrowed(target),
@@ -200,11 +221,8 @@ impl Entrypoint {
                 target
             }
         };
-        if head.headers.get(SID).is_none() {
-            edits.set(SID, session.info.sid.as_bytes());
-        }
-        let before = head.headers.get(NODES).map(|nodes| format!("{}, ", String::from_utf8_lossy(nodes)));
-        edits.set(NODES, before.unwrap_or_default() + &self.tunnels.node);
+        edits.set(SID, marks.sid.as_str());
+        edits.set(NODES, marks.nodes.as_str());
         if !self.settings.keepalive && !upgrade && head.method != "CONNECT" {
             edits.set("Connection", "close");
         }
