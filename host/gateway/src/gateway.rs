@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chains::Chains;
+use crate::memory::give_back;
 use crate::metrics;
 use crate::modules::Modules;
 use crate::plugins::Plugins;
@@ -182,7 +183,10 @@ impl Bound {
             listeners.spawn(async move { drain.run_until_cancelled(entrypoint.run()).await });
         }
         listeners.close();
-        shutdown.await;
+        tokio::select! {
+            () = shutdown => {}
+            () = give_back(&connections) => {}
+        }
         drain.cancel();
         listeners.wait().await;
         connections.close();

@@ -7,6 +7,7 @@
 mod chains;
 mod gateway;
 mod grants;
+mod memory;
 mod metrics;
 mod modules;
 mod mux;
