@@ -234,6 +234,17 @@ func startModuleWorld(t *testing.T, plugin func(module, node string) string) mod
 	return moduleWorld{node, fill}
 }
 
+// startServedWorld starts it with a pluginserver behind all modules, by gRPC or HTTP.
+func startServedWorld(t *testing.T, kind string) (world moduleWorld, server *pluginServer) {
+	world = startModuleWorld(t, func(module, node string) string {
+		if server == nil {
+			server = startPluginserver(t, "-user", "gost", "-password", "secret", "-node", node)
+		}
+		return server.block(kind, module)
+	})
+	return world, server
+}
+
 // moduleAddrs are the names of the services' addresses.
 var moduleAddrs = strings.Fields("P0 P1 P2 P3 P4 P5 P6 P7 P8 P9 Q0 Q1 Q2 Q4 Q5")
 
@@ -283,13 +294,7 @@ func TestModules(t *testing.T) {
 	for _, kind := range []string{"grpc", "http"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			var server *pluginServer
-			world := startModuleWorld(t, func(module, node string) string {
-				if server == nil {
-					server = startPluginserver(t, "-user", "gost", "-password", "secret", "-node", node)
-				}
-				return server.block(kind, module)
-			})
+			world, server := startServedWorld(t, kind)
 			run := func(t *testing.T, binary string, isOurs bool) map[string][]string {
 				addrs, values := world.serve(t, binary, moduleServices, moduleAddrs)
 				settle(t, server)
@@ -305,9 +310,7 @@ func TestModules(t *testing.T) {
 			t.Run("drawspan", func(t *testing.T) {
 				drawspan := run(t, drawspanBinary(t), true)
 				for _, talk := range moduleTalks {
-					if a, b := gost[talk.name], drawspan[talk.name]; !slices.Equal(a, b) {
-						t.Errorf("%s: it asks and tells\n%s\nwant, as GOST,\n%s", talk.name, without(b, a), without(a, b))
-					}
+					asksAndTells(t, talk.name, drawspan[talk.name], gost[talk.name])
 				}
 			})
 		})
@@ -343,6 +346,14 @@ func TestModulesWasm(t *testing.T) {
 		if !strings.Contains(talk.send, guest) {
 			talked(t, talk, addrs[talk.service], values, true)
 		}
+	}
+}
+
+// asksAndTells compares what drawspan asks and tells with what GOST does.
+func asksAndTells(t *testing.T, name string, drawspan, gost []string) {
+	t.Helper()
+	if !slices.Equal(drawspan, gost) {
+		t.Errorf("%s: it asks and tells\n%s\nwant, as GOST,\n%s", name, without(drawspan, gost), without(gost, drawspan))
 	}
 }
 

@@ -68,13 +68,7 @@ func TestModuleObservers(t *testing.T) {
 	for _, kind := range []string{"grpc", "http"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			var server *pluginServer
-			world := startModuleWorld(t, func(module, node string) string {
-				if server == nil {
-					server = startPluginserver(t, "-user", "gost", "-password", "secret", "-node", node)
-				}
-				return server.block(kind, module)
-			})
+			world, server := startServedWorld(t, kind)
 			run := func(t *testing.T, binary string, isOurs bool) map[string]map[string]string {
 				settle(t, server)
 				addrs, values := world.serve(t, binary, config.String(), names)
@@ -105,9 +99,7 @@ func TestModuleObservers(t *testing.T) {
 			t.Run("drawspan", func(t *testing.T) {
 				drawspan := run(t, drawspanBinary(t), true)
 				for _, talk := range moduleTalks {
-					if a, b := gost[talk.name], drawspan[talk.name]; !maps.Equal(a, b) {
-						t.Errorf("%s: it tells\n%s\nwant, as GOST,\n%s", talk.name, without(inOrder(b), inOrder(a)), without(inOrder(a), inOrder(b)))
-					}
+					asksAndTells(t, talk.name, inOrder(drawspan[talk.name]), inOrder(gost[talk.name]))
 				}
 			})
 		})

@@ -160,9 +160,7 @@ func TestTunnelTelling(t *testing.T) {
 			t.Run("drawspan", func(t *testing.T) {
 				drawspan := run(t, drawspanBinary(t))
 				for name := range gost {
-					if a, b := gost[name], drawspan[name]; !slices.Equal(a, b) {
-						t.Errorf("%s: it asks and tells\n%s\nwant, as GOST,\n%s", name, without(b, a), without(a, b))
-					}
+					asksAndTells(t, name, drawspan[name], gost[name])
 				}
 			})
 		})

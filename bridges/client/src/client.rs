@@ -84,29 +84,18 @@ impl PluginClient {
     }
 }
 
-/// A plugin with its policies, whose failures stay failures: for tools, which want to see them, and for limiters. Clones are
-/// one plugin.
-#[derive(Clone)]
-pub struct Bare(Arc<ArcSwap<Policies>>);
+/// The same plugin, whose failures stay failures: for tools, which want to see them, and for limiters.
+pub struct Bare(PluginClient);
 
-impl Bare {
-    /// As [`PluginClient::load`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn load(settings: PluginSettings, metrics: &Metrics) -> Result<Self, LoadError> {
-        Ok(Self(Arc::new(ArcSwap::from_pointee(policies(settings, metrics).await?))))
-    }
-
-    /// As [`PluginClient::become_like`].
-    pub fn become_like(&self, other: &Self) {
-        self.0.store(other.0.load_full());
+impl From<PluginClient> for Bare {
+    fn from(client: PluginClient) -> Self {
+        Self(client)
     }
 }
 
 impl<C: PluginCall> Plugin<C> for Bare {
     async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
-        self.0.load_full().call(call).await
+        self.0.0.load_full().inner.call(call).await
     }
 }
 

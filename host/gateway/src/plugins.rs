@@ -28,30 +28,20 @@ pub struct Plugins {
     /// Made when the first component is loaded; a gateway without one needs none.
     engine: Option<Engine>,
     warnings: Vec<Diagnostic>,
-    /// What was made ready.
+    /// What was made ready, in the order of the config.
     made: Vec<Made>,
-    /// During a reload: what serves now.
-    serving: Option<Serving>,
+    /// During a reload: what serves now, as far as the new config hasn't come to it.
+    serving: Option<Vec<Made>>,
 }
 
+#[derive(Clone)]
 struct Made {
     name: Arc<str>,
     module: Module,
     block: Plugin,
-    client: Client,
-}
-
-#[derive(Clone)]
-enum Client {
-    Safe(PluginClient),
-    Bare(Bare),
-}
-
-#[derive(Default)]
-struct Serving {
-    /// What the new config says as well.
-    unchanged: Vec<Made>,
-    others: Vec<Made>,
+    client: PluginClient,
+    /// During a reload: what it is to replace.
+    old: Option<(Plugin, PluginClient)>,
 }
 
 /// What a reload came to.
@@ -82,13 +72,17 @@ impl Plugins {
         module: Module,
         plugin: &Plugin,
     ) -> Result<PluginClient, Diagnostic> {
-        if let Some(Client::Safe(client)) = self.unchanged(name, module, plugin) {
+        let old = self.next_serving(name, module);
+        if let Some(made) = old.as_ref().filter(|made| made.block == *plugin) {
+            let client = made.client.clone();
+            self.made.extend(old);
             return Ok(client);
         }
         let settings = self.settings(name.into(), module, plugin)?;
         let client =
             PluginClient::load(settings, &self.metrics).await.map_err(|error| unusable(name, plugin, &error))?;
-        self.made.push(Made { name: name.into(), module, block: plugin.clone(), client: Client::Safe(client.clone()) });
+        let (block, old) = (plugin.clone(), old.map(|old| (old.block, old.client)));
+        self.made.push(Made { name: name.into(), module, block, client: client.clone(), old });
         Ok(client)
     }
 
@@ -97,23 +91,14 @@ impl Plugins {
     /// # Errors
     /// When it can't be used, at its address.
     pub async fn load_bare(&mut self, name: &str, module: Module, plugin: &Plugin) -> Result<Bare, Diagnostic> {
-        if let Some(Client::Bare(client)) = self.unchanged(name, module, plugin) {
-            return Ok(client);
-        }
-        let settings = self.settings(name.into(), module, plugin)?;
-        let client = Bare::load(settings, &self.metrics).await.map_err(|error| unusable(name, plugin, &error))?;
-        self.made.push(Made { name: name.into(), module, block: plugin.clone(), client: Client::Bare(client.clone()) });
-        Ok(client)
+        self.load(name, module, plugin).await.map(Bare::from)
     }
 
-    /// What serves already as the block says.
-    fn unchanged(&mut self, name: &str, module: Module, block: &Plugin) -> Option<Client> {
+    /// What serves under that name; hops of several chains may share one.
+    fn next_serving(&mut self, name: &str, module: Module) -> Option<Made> {
         let serving = self.serving.as_mut()?;
-        let same = |made: &Made| *made.name == *name && made.module == module && made.block == *block;
-        let made = serving.others.swap_remove(serving.others.iter().position(same)?);
-        let client = made.client.clone();
-        serving.unchanged.push(made);
-        Some(client)
+        let index = serving.iter().position(|made| *made.name == *name && made.module == module)?;
+        Some(serving.remove(index))
     }
 
     /// Makes ready the plugins whose blocks are others in `config`, each of them asked once where that has no effect. When all
@@ -125,34 +110,27 @@ impl Plugins {
     pub async fn reload(&mut self, config: &Config) -> Result<Reloaded, Vec<Diagnostic>> {
         let mut next = Self {
             engine: self.engine.clone(),
-            serving: Some(Serving { others: std::mem::take(&mut self.made), ..Serving::default() }),
+            serving: Some(self.made.clone()),
             ..Self::new(self.metrics.clone(), self.cache.clone())
         };
-        let gateway = Gateway::load(config, Registry::default(), &mut next).await;
-        let Self { engine, warnings, made, serving, .. } = next;
-        let Serving { unchanged, mut others } = serving.unwrap_or_default();
-        self.made = unchanged;
-        self.engine = engine;
-        self.warnings.extend(warnings);
+        let outcome = Gateway::load(config, Registry::default(), &mut next).await;
+        self.engine = next.engine;
+        self.warnings.extend(next.warnings);
+        outcome?;
         let mut reloaded = Reloaded::default();
-        if gateway.is_ok() {
-            for Made { name, module, block, client } in made {
-                let same = |made: &Made| made.name == name && made.module == module;
-                let Some(index) = others.iter().position(same) else { continue };
-                let old = others.swap_remove(index);
-                reloaded.restart |= block.trusted != old.block.trusted;
-                match (&old.client, &client) {
-                    (Client::Safe(old), Client::Safe(new)) => old.become_like(new),
-                    (Client::Bare(old), Client::Bare(new)) => old.become_like(new),
-                    _ => {}
-                }
-                reloaded.restart |= module == Module::Limiter && block.on_error != old.block.on_error;
-                self.made.push(Made { block, ..old });
-                reloaded.plugins.push(name);
-            }
+        for made in &mut next.made {
+            let Some((block, client)) = made.old.take() else { continue };
+            client.become_like(&made.client);
+            made.client = client;
+            let is_limiter = made.module == Module::Limiter;
+            reloaded.restart |=
+                block.trusted != made.block.trusted || is_limiter && block.on_error != made.block.on_error;
+            reloaded.plugins.push(Arc::clone(&made.name));
         }
-        self.made.append(&mut others);
-        gateway.map(|_| reloaded)
+        // Those that the config doesn't have any more serve until a restart.
+        next.made.extend(next.serving.into_iter().flatten());
+        self.made = next.made;
+        Ok(reloaded)
     }
 
     /// The settings of a block and those within, each named by its key after the block around it.
@@ -311,8 +289,9 @@ fn pairs(map: &[(String, Secret)]) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use drawspan_config::{AutherKind, Input, load};
+
+    use super::*;
 
     /// The file is there, and isn't a component.
     const CONFIG: &str = "services: [{name: s, addr: ':0', handler: {type: http}}]

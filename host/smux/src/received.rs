@@ -21,6 +21,9 @@ impl Received {
     }
 
     pub(crate) fn push(&mut self, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
         self.length += data.len();
         match self.pieces.back_mut().filter(|last| last.len() + data.len() <= FULL) {
             Some(last) => last.extend_from_slice(data),

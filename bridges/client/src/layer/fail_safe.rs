@@ -6,7 +6,7 @@ use drawspan_wit::{Call, CallError, OnError, Plugin};
 
 /// Turns a failure into the module's answer, by the failure table ([`Call::on_failure`]) and the operator's `onError`.
 pub(crate) struct FailSafe<P> {
-    inner: P,
+    pub(crate) inner: P,
     on_error: Option<OnError>,
 }
 

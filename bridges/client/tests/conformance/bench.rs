@@ -297,7 +297,7 @@ impl Bench {
 
     /// A plugin whose failures are errors.
     pub(crate) async fn load(&self, settings: PluginSettings) -> Bare {
-        Bare::load(settings, &self.metrics).await.unwrap()
+        PluginClient::load(settings, &self.metrics).await.unwrap().into()
     }
 
     pub(crate) fn settings<C: PluginCall>(&self, over: Over, scene: &Scene<C>, max_reply: usize) -> PluginSettings {
