@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use drawspan_testkit::{Dir, Gateway, GrpcAnswer, GrpcPlugin, PATIENCE, Signal, basic, connect, eventually, tcp_echo};
+use drawspan_testkit::{
+    Dir, Gateway, GrpcAnswer, GrpcPlugin, HttpAnswer, HttpPlugin, PATIENCE, Signal, basic, connect, eventually,
+    tcp_echo,
+};
 
 use crate::page::{PASSWORD, Page, USER, USERS, page};
 
@@ -89,4 +92,32 @@ async fn what_takes_a_restart_is_told() {
     assert!(log.contains("auther-0"), "{log}");
     // Still asked, and another already.
     assert_eq!((gateway.page.ask(USER, PASSWORD).await, gateway.page.ask("c", "d").await), (407, 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hops_of_one_name_are_told_apart() {
+    let servers =
+        [HttpPlugin::start(HttpAnswer::reply(200, "{}")).await, HttpPlugin::start(HttpAnswer::reply(200, "{}")).await];
+    let config = |first: &HttpPlugin, second: &HttpPlugin| {
+        let hop =
+            |server: &HttpPlugin| format!("[{{name: h, plugin: {{type: http, addr: 'http://{}'}}}}]", server.addr());
+        format!(
+            "services:
+- {{name: service-0, addr: '127.0.0.1:0', handler: {{type: http, chain: a}}}}
+- {{name: service-1, addr: '127.0.0.1:0', handler: {{type: http, chain: b}}}}
+chains: [{{name: a, hops: {}}}, {{name: b, hops: {}}}]
+",
+            hop(first),
+            hop(second)
+        )
+    };
+    let dir = Dir::new();
+    let path = dir.join("gateway.yaml");
+    let page = Page::with(Gateway::start_in(dir, &config(&servers[0], &servers[1])).await).await;
+    let mut gateway = Reloading { page, config: path };
+    assert_eq!(gateway.page.get("").await.head.status, 503);
+    assert_eq!(servers.each_ref().map(|server| server.calls().len()), [1, 0]);
+    gateway.reload(&config(&servers[1], &servers[0]), "that changed: h, h").await;
+    assert_eq!(gateway.page.get("").await.head.status, 503);
+    assert_eq!(servers.each_ref().map(|server| server.calls().len()), [1, 1]);
 }
