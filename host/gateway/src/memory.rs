@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 /// Fewer connections than this hold too little to care.
@@ -16,15 +16,17 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// keep the memory of the most connections that there ever were.
 pub(crate) async fn give_back(connections: &TaskTracker) {
     let mut most = 0;
+    let mut last = None;
     loop {
         sleep(LOOK).await;
         let now = connections.len();
         most = most.max(now);
-        if most >= MANY && now <= most / 2 {
+        // Those count, too, that come and go meanwhile.
+        let rested = last.is_none_or(|last: Instant| last.elapsed() >= PAUSE);
+        if most >= MANY && now <= most / 2 && rested {
             // Failing costs memory, nothing else.
             let _ = tokio::task::spawn_blocking(trim).await;
-            most = now;
-            sleep(PAUSE).await;
+            (most, last) = (now, Some(Instant::now()));
         }
     }
 }
