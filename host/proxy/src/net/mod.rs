@@ -1,6 +1,5 @@
 //! Moving bytes between connections.
 
-mod ahead;
 mod body;
 mod buffer;
 mod buffered;
@@ -16,7 +15,6 @@ mod traffic;
 mod udp;
 mod websocket;
 
-pub(crate) use ahead::Ahead;
 pub(crate) use body::{BodyError, Held, Tap, hold_body, relay_body};
 pub(crate) use buffer::Buffer;
 pub use buffered::Buffered;

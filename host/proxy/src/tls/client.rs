@@ -6,11 +6,15 @@ use std::sync::Arc;
 
 use drawspan_tls::{AnyName, certificates, native_roots, private_key, roots};
 use rustls::ClientConfig;
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::pki_types::ServerName;
-use tokio_rustls::TlsConnector;
+use rustls::unbuffered::UnbufferedConnectionCommon;
 
-use super::{Identity, Options, TlsError, at_once};
-use crate::net::{Ahead, Buffered, Stream};
+use super::handshake::shake;
+use super::keys::{Session, invalid};
+use super::stream::TlsStream;
+use super::{Identity, Options, TlsError};
+use crate::net::{Buffered, Stream};
 
 /// How TLS is spoken with a node (GOST reference, config 6.9).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,8 +34,8 @@ pub struct ClientSettings {
 /// TLS towards a node, ready to connect. Cheap to clone.
 #[derive(Clone)]
 pub struct TlsClient {
-    connector: TlsConnector,
-    name: ServerName<'static>,
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) name: ServerName<'static>,
 }
 
 impl TlsClient {
@@ -59,13 +63,15 @@ impl TlsClient {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = of.options.protocols();
+        // `TlsStream` needs the keys.
+        config.enable_secret_extraction = true;
         // Without a name, one that means nothing and isn't sent.
         let name = of.server_name.as_deref().filter(|name| !name.is_empty());
         config.enable_sni = name.is_some();
         let name = name.unwrap_or("localhost");
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| TlsError::Settings(format!("`{name}` can't be a server's name; set `tls.serverName`")))?;
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+        Ok(Self { config: Arc::new(config), name })
     }
 
     /// Speaks the handshake with a node. The caller bounds its time; dropping the future closes the connection.
@@ -77,11 +83,14 @@ impl TlsClient {
     }
 
     /// As [`connect`](Self::connect): the connection, and the application protocol that was agreed on, if any.
-    pub(crate) async fn connect_for_protocol(&self, conn: Buffered) -> io::Result<(Stream, Option<Vec<u8>>)> {
+    pub(crate) async fn connect_for_protocol(&self, mut conn: Buffered) -> io::Result<(Stream, Option<Vec<u8>>)> {
         let (local, peer) = (conn.stream.local_addr(), conn.stream.peer_addr());
-        let stream =
-            self.connector.connect_with(self.name.clone(), Ahead::new(conn.into_stream()), |tls| at_once(tls)).await?;
-        let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        let mut tls = UnbufferedClientConnection::new(Arc::clone(&self.config), self.name.clone()).map_err(invalid)?;
+        let step = UnbufferedConnectionCommon::<ClientConnectionData>::process_tls_records;
+        let early = shake(&mut *tls, step, &mut conn).await?;
+        let protocol = tls.alpn_protocol().map(<[u8]>::to_vec);
+        let (secrets, session) = tls.dangerous_into_kernel_connection().map_err(invalid)?;
+        let stream = TlsStream::new(conn, Session::Client(session), secrets, early).map_err(invalid)?;
         Ok((Stream::layered(stream, local, peer), protocol))
     }
 }

@@ -3,21 +3,22 @@
 mod certificate;
 mod client;
 mod generated;
+mod handshake;
+mod keys;
 mod server;
+mod stream;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::SupportedProtocolVersion;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::{ConnectionCommon, SupportedProtocolVersion};
 
 pub use client::{ClientSettings, TlsClient};
 pub use drawspan_tls::TlsError;
 pub use generated::Generated;
 pub use rustls::CipherSuite;
 pub use server::{Certificate, ServerSettings, TlsServer};
-
-use crate::net::Buffer;
 
 /// Ciphers that come first, as in Go: the quickest.
 const FIRST: [CipherSuite; 3] = [
@@ -72,24 +73,5 @@ impl Options {
     }
 }
 
-/// A buffer's bytes are encrypted together, and written by one system call; while the peer takes nothing, that much is held.
-fn at_once<Data>(tls: &mut ConnectionCommon<Data>) {
-    tls.set_buffer_limit(Some(Buffer::SIZE));
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_quickest_ciphers_come_first() {
-        let suites = |of: &Options| of.provider().cipher_suites.iter().map(|it| it.suite()).collect::<Vec<_>>();
-        let all = suites(&Options::default());
-        assert!(FIRST.iter().all(|suite| all[..3].contains(suite)), "{all:?}");
-        assert_eq!(all.len(), ring::default_provider().cipher_suites.len());
-        let chosen = vec![CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384];
-        let some = suites(&Options { cipher_suites: chosen.clone(), ..Options::default() });
-        assert_eq!(some[0], FIRST[0]);
-        assert_eq!(some[3..], chosen);
-    }
-}
+mod tests;

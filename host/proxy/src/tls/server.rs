@@ -7,12 +7,15 @@ use std::sync::Arc;
 use drawspan_modules::ClientCertificate;
 use drawspan_tls::{certificates, private_key, roots};
 use rustls::ServerConfig;
-use rustls::server::WebPkiClientVerifier;
-use tokio_rustls::TlsAcceptor;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::unbuffered::UnbufferedConnectionCommon;
 
 use super::certificate::describe;
-use super::{Generated, Identity, Options, TlsError, at_once};
-use crate::net::{Ahead, Buffered, Stream};
+use super::handshake::shake;
+use super::keys::{Session, invalid};
+use super::stream::TlsStream;
+use super::{Generated, Identity, Options, TlsError};
+use crate::net::{Buffered, Stream};
 
 /// How TLS is spoken with clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub enum Certificate {
 
 /// TLS towards clients, ready to accept. Cheap to clone.
 #[derive(Clone)]
-pub struct TlsServer(TlsAcceptor);
+pub struct TlsServer(pub(super) Arc<ServerConfig>);
 
 impl TlsServer {
     /// Reads the files, or makes a certificate.
@@ -64,7 +67,9 @@ impl TlsServer {
         };
         let mut config = builder.with_single_cert(chain, key)?;
         config.alpn_protocols = of.options.protocols();
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        // `TlsStream` needs the keys.
+        config.enable_secret_extraction = true;
+        Ok(Self(Arc::new(config)))
     }
 
     /// Speaks the handshake with a client: the connection, and the certificate by which the client was verified, if it had
@@ -72,11 +77,15 @@ impl TlsServer {
     ///
     /// # Errors
     /// When the client doesn't speak TLS, or not as it must.
-    pub async fn accept(&self, conn: Buffered) -> io::Result<(Stream, Option<ClientCertificate>)> {
+    pub async fn accept(&self, mut conn: Buffered) -> io::Result<(Stream, Option<ClientCertificate>)> {
         let (local, peer) = (conn.stream.local_addr(), conn.stream.peer_addr());
-        let stream = self.0.accept_with(Ahead::new(conn.into_stream()), |tls| at_once(tls)).await?;
-        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let mut tls = UnbufferedServerConnection::new(Arc::clone(&self.0)).map_err(invalid)?;
+        let step = UnbufferedConnectionCommon::<ServerConnectionData>::process_tls_records;
+        let early = shake(&mut *tls, step, &mut conn).await?;
+        let shown = tls.peer_certificates().and_then(<[_]>::first);
         let certificate = shown.map(|certificate| describe(certificate));
+        let (secrets, session) = tls.dangerous_into_kernel_connection().map_err(invalid)?;
+        let stream = TlsStream::new(conn, Session::Server(session), secrets, early).map_err(invalid)?;
         Ok((Stream::layered(stream, local, peer), certificate))
     }
 }
