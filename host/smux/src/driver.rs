@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::Buf as _;
+use bytes::{Buf as _, Bytes, BytesMut};
 use drawspan_wire::smux::Decoder;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio_util::io::poll_read_buf;
 
 use crate::Ended;
 use crate::config::Keepalive;
@@ -32,8 +33,8 @@ const BATCH: usize = 256 * 1024;
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 thread_local! {
-    /// What was read last, and is taken apart at once: no session holds a buffer.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
+    /// For what is read next, which is taken apart at once: no session holds a buffer. Streams may keep parts of it.
+    static SCRATCH: RefCell<BytesMut> = RefCell::default();
 }
 
 pub(crate) struct Driver<T> {
@@ -203,29 +204,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         if !has_room {
             return Ok(Read::NoRoom);
         }
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut into = ReadBuf::new(scratch);
-            match Pin::new(&mut self.io).poll_read(cx, &mut into) {
-                Poll::Pending => return Ok(Read::None),
-                Poll::Ready(outcome) => outcome.map_err(failed)?,
-            }
-            if into.filled().is_empty() {
-                return Err(Ended::Closed);
-            }
-            if let Some(alive) = &mut self.keepalive {
-                alive.heard = Instant::now();
-            }
-            self.dispatch(into.filled())?;
-            Ok(Read::Some)
-        })
+        let read = SCRATCH.with_borrow_mut(|scratch| {
+            scratch.reserve(READ);
+            poll_read_buf(Pin::new(&mut self.io), cx, scratch).map_ok(|_| scratch.split().freeze())
+        });
+        let Poll::Ready(block) = read else { return Ok(Read::None) };
+        let block = block.map_err(failed)?;
+        if block.is_empty() {
+            return Err(Ended::Closed);
+        }
+        if let Some(alive) = &mut self.keepalive {
+            alive.heard = Instant::now();
+        }
+        self.dispatch(&block)?;
+        Ok(Read::Some)
     }
 
-    fn dispatch(&mut self, mut bytes: &[u8]) -> Result<(), Ended> {
+    fn dispatch(&mut self, block: &Bytes) -> Result<(), Ended> {
+        let mut bytes = &block[..];
         let mut state = self.shared.state.lock();
         let waiting = state.accepts.len();
         let outcome = loop {
             match self.decoder.next(&mut bytes) {
-                Ok(Some(event)) => match state.take(event, &mut self.woken) {
+                Ok(Some(event)) => match state.take(event, block, &mut self.woken) {
                     Ok(()) => {}
                     Err(broken) => break Err(broken),
                 },

@@ -175,8 +175,8 @@ impl State {
         self.room > 0
     }
 
-    /// Does what the peer says; pushes onto `woken` whom it concerns.
-    pub(crate) fn take(&mut self, event: Event<'_>, woken: &mut Vec<Waker>) -> Result<(), Ended> {
+    /// Does what the peer says in a part of `block`; pushes onto `woken` whom it concerns.
+    pub(crate) fn take(&mut self, event: Event<'_>, block: &Bytes, woken: &mut Vec<Waker>) -> Result<(), Ended> {
         match event {
             Event::Nop => {}
             Event::Open(id) => {
@@ -210,7 +210,7 @@ impl State {
                     && !stream.is_dropped
                     && !stream.is_closed
                 {
-                    stream.received.push(data);
+                    stream.received.push(data, block);
                     self.room -= data.len() as i64;
                     woken.extend(stream.reader.take());
                 }

@@ -142,9 +142,8 @@ impl Sealer {
         self.number >= self.limit
     }
 
-    /// A record that carries `data`.
-    pub(super) fn seal(&mut self, typ: ContentType, data: &[u8]) -> Result<Vec<u8>, Error> {
-        let payload = OutboundChunks::Single(data);
+    /// A record that carries `payload`.
+    pub(super) fn seal(&mut self, typ: ContentType, payload: OutboundChunks<'_>) -> Result<Vec<u8>, Error> {
         let message = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_2, payload };
         let record = self.encrypter.encrypt(message, self.number)?;
         self.number += 1;

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BytesMut};
+use rustls::crypto::cipher::OutboundChunks;
 use rustls::{AlertDescription, ContentType, Error, ExtractedSecrets, HandshakeType, InvalidMessage, PeerMisbehaved};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -20,8 +21,8 @@ const MOST_IDLE: u8 = 32;
 const MOST_MESSAGE: usize = 64 * 1024;
 /// Bytes of its header: type and length.
 const MESSAGE_HEADER: usize = 4;
-/// Records that one system call sends.
-const AT_ONCE: usize = 32;
+/// Records, or pieces of what becomes records, that are written at once.
+const AT_ONCE: usize = 64;
 
 const WARNING: u8 = 1;
 const FATAL: u8 = 2;
@@ -205,7 +206,7 @@ impl TlsStream {
     }
 
     pub(super) fn seal(&mut self, typ: ContentType, data: &[u8]) -> Result<(), Error> {
-        let record = self.sealer.seal(typ, data)?;
+        let record = self.sealer.seal(typ, data.into())?;
         self.writing.records.push_back(record);
         Ok(())
     }
@@ -224,15 +225,27 @@ impl TlsStream {
     }
 
     /// Encrypts some of `data`, and says how much.
-    fn seal_data(&mut self, data: &[u8]) -> Result<usize, Error> {
-        let data = &data[..data.len().min(Buffer::SIZE)];
-        for piece in data.chunks(MOST_DATA) {
+    fn seal_data(&mut self, data: OutboundChunks<'_>) -> Result<usize, Error> {
+        let (mut data, _) = data.split_at(Buffer::SIZE);
+        let length = data.len();
+        while !data.is_empty() {
             if self.sealer.used_up() || self.writing.renew {
                 self.renew()?;
             }
-            self.seal(ContentType::ApplicationData, piece)?;
+            let (piece, rest) = data.split_at(MOST_DATA);
+            let record = self.sealer.seal(ContentType::ApplicationData, piece)?;
+            self.writing.records.push_back(record);
+            data = rest;
         }
-        Ok(data.len())
+        Ok(length)
+    }
+
+    fn poll_seal(&mut self, cx: &mut Context<'_>, data: OutboundChunks<'_>) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(cx))?;
+        let length = self.seal_data(data).map_err(invalid)?;
+        // What isn't sent now is sent before more is taken.
+        let _ = self.poll_send(cx)?;
+        Poll::Ready(Ok(length))
     }
 
     /// Sends the records that wait.
@@ -384,12 +397,23 @@ impl AsyncRead for TlsStream {
 
 impl AsyncWrite for TlsStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        ready!(this.poll_send(cx))?;
-        let length = this.seal_data(buf).map_err(invalid)?;
-        // What isn't sent now is sent before more is taken.
-        let _ = this.poll_send(cx)?;
-        Poll::Ready(Ok(length))
+        self.get_mut().poll_seal(cx, buf.into())
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [&[][..]; AT_ONCE];
+        for (slice, buf) in slices.iter_mut().zip(bufs) {
+            *slice = buf;
+        }
+        self.get_mut().poll_seal(cx, OutboundChunks::new(&slices[..bufs.len().min(AT_ONCE)]))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
