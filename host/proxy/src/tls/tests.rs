@@ -320,11 +320,14 @@ async fn rogue(tls: &(TlsClient, TlsServer)) -> (TlsStream, Stream) {
     (rogue, ours.unwrap().0)
 }
 
+/// Records, and what the error says.
+type Case<'a> = (&'a [(ContentType, &'a [u8])], &'a str);
+
 #[tokio::test]
 async fn records_that_have_no_place_are_refused() {
     const KEY_UPDATE: &[u8] = &[24, 0, 0, 1, 0];
     let idle = [(ContentType::ApplicationData, &b""[..]); 33];
-    let tls13_cases: &[(&[(ContentType, &[u8])], &str)] = &[
+    let tls13_cases: &[Case<'_>] = &[
         (&[(ContentType::ChangeCipherSpec, &[1])], "ChangeCipherSpec"),
         (&[(ContentType::Alert, &[2])], "alert"),
         (&[(ContentType::Alert, &[2, 40])], "HandshakeFailure"),
@@ -338,7 +341,7 @@ async fn records_that_have_no_place_are_refused() {
         (&[(ContentType::Handshake, &[24]), (ContentType::ApplicationData, b"x")], "MessageInterleaved"),
         (&idle, "TooMany"),
     ];
-    let tls12_cases: &[(&[(ContentType, &[u8])], &str)] = &[
+    let tls12_cases: &[Case<'_>] = &[
         (&[(ContentType::Handshake, &[0, 0, 0, 0])], "Handshake"),
         (&[(ContentType::Handshake, KEY_UPDATE)], "Handshake"),
         (&[(ContentType::Alert, &[2, 40])], "HandshakeFailure"),
