@@ -77,6 +77,11 @@ pub trait Call:
     /// Whether a reply says no, or that there is nothing: such a reply is kept for `negativeTTL`.
     fn is_negative(reply: &Self::Reply) -> bool;
 
+    /// What is wrong with a reply that its type allows; it is then a bad one, whoever gave it.
+    fn flaw(_reply: &Self::Reply) -> Option<String> {
+        None
+    }
+
     /// What replies are kept by: everything that a plugin may look at, but for the port of a client's address, which is new
     /// with each connection.
     fn cache_key(&self, state: &mut dyn Hasher) {

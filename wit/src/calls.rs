@@ -19,7 +19,7 @@ use crate::router::{Route, RouteRequest};
 use crate::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest, Service};
 use crate::traffic_limiter::{LimitRequest, LimitScope, Rates};
 use crate::types::AddressFamily;
-use crate::{Call, ErrorKind, Leave, Module, OnError};
+use crate::{Call, ErrorKind, Leave, Module, OnError, node};
 
 /// What the calls' self-checks ask about: names and addresses that are nobody's.
 const HOST: &str = "self-check.invalid";
@@ -29,6 +29,14 @@ const CLIENT: &str = "192.0.2.1:1024";
 /// An address without its port; what isn't `ip:port` as it is.
 fn without_port(address: &str) -> String {
     address.parse::<SocketAddr>().map_or_else(|_| address.to_owned(), |address| address.ip().to_string())
+}
+
+/// The longest list in a reply. A plugin is not trusted to be short.
+pub const LONGEST_LIST: usize = 10_000;
+
+/// What is wrong with a list if it is longer.
+pub fn too_long<T>(list: &[T]) -> Option<String> {
+    (list.len() > LONGEST_LIST).then(|| format!("a list of {} entries", list.len()))
 }
 
 /// `onError: allow` for what guards a door: only while the plugin can't be reached, since a client may be able to cause
@@ -179,6 +187,10 @@ impl Call for HopRequest {
         reply.is_none()
     }
 
+    fn flaw(reply: &Self::Reply) -> Option<String> {
+        node(reply.as_deref()?.as_bytes()).err()
+    }
+
     fn cache_key(&self, mut state: &mut dyn Hasher) {
         let source = self.source_address.as_deref().map(without_port);
         (&self.network, &self.target_address, &self.host, &self.path, &self.client_id, source).hash(&mut state);
@@ -233,6 +245,10 @@ impl Call for LookupRequest {
         Some(Self { family: AddressFamily::Any, host: HOST.into(), client_id: None })
     }
 
+    fn flaw(reply: &Self::Reply) -> Option<String> {
+        too_long(reply)
+    }
+
     fn is_negative(reply: &Self::Reply) -> bool {
         reply.is_empty()
     }
@@ -251,6 +267,10 @@ impl Call for ResolveRequest {
 
     fn self_check() -> Option<Self> {
         Some(Self { family: AddressFamily::Any, host: HOST.into(), client_id: None })
+    }
+
+    fn flaw(reply: &Self::Reply) -> Option<String> {
+        too_long(reply)
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {
@@ -339,6 +359,10 @@ impl Call for GetServicesRequest {
 
     fn self_check() -> Option<Self> {
         Some(Self { name: "self-check".into() })
+    }
+
+    fn flaw(reply: &Self::Reply) -> Option<String> {
+        too_long(reply)
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {

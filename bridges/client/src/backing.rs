@@ -19,7 +19,7 @@ use drawspan_wit::rewriter::RewriteRequest;
 use drawspan_wit::router::RouteRequest;
 use drawspan_wit::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest};
 use drawspan_wit::traffic_limiter::LimitRequest;
-use drawspan_wit::{CallError, Module, Plugin};
+use drawspan_wit::{CallError, ErrorKind, Module, Plugin};
 
 /// A call that every bridge can answer.
 pub trait PluginCall: GrpcCall + HttpCall {}
@@ -140,7 +140,11 @@ impl<C: PluginCall> Plugin<C> for Backing {
         match self {
             Self::Grpc(bridge) => bridge.call(call).await,
             Self::Http(bridge) => bridge.call(call).await,
-            Self::Wasm(bridge) => bridge.call(call).await,
+            Self::Wasm(bridge) => {
+                let reply = bridge.call(call).await?;
+                // The other two have looked at it when they read it.
+                C::flaw(&reply).map_or(Ok(reply), |flaw| Err(CallError::new(ErrorKind::BadReply, flaw)))
+            }
         }
     }
 }

@@ -120,7 +120,7 @@ fn origin(target: &Target, tls: Option<&TlsSettings>) -> Uri {
 impl<C: GrpcCall> Plugin<C> for GrpcBridge {
     async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
         let message = frame(&call.encode())?;
-        let mut sender = self.channel.ready().await?;
+        let mut sender = self.channel.ready(C::MODULE).await?;
         let (response, mut body) = sender.send_request(self.request(C::PATH), false).map_err(|e| lost(&e))?;
         body.send_data(message, true).map_err(|e| lost(&e))?;
         let (head, body) = response.await.map_err(|e| lost(&e))?.into_parts();

@@ -16,7 +16,9 @@ use drawspan_wit::authenticator::{AuthenticationRequest, Identity};
 use drawspan_wit::bypass::{BypassRequest, Match};
 use drawspan_wit::hop::HopRequest;
 use drawspan_wit::recorder::WriteRequest;
+use drawspan_wit::resolver::ResolveRequest;
 use drawspan_wit::rewriter::RewriteRequest;
+use drawspan_wit::types::AddressFamily;
 use drawspan_wit::{Call, CallError, ErrorKind, Module, Plugin, Refusal};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -295,19 +297,13 @@ async fn failures_are_told_by_kind() {
         (failed(ErrorKind::Deadline), "DeadlineExceeded", "504 Gateway Timeout"),
     ] {
         let served = Served::start(Scripted(error), &Module::ALL, Options::default()).await;
-        let hop = Arc::new(HopRequest {
-            network: None,
-            target_address: None,
-            host: None,
-            path: None,
-            client_id: None,
-            source_address: None,
-        });
-        let error = served.grpc_bridge(None, None).call(Arc::clone(&hop)).await.unwrap_err();
+        let resolve =
+            Arc::new(ResolveRequest { family: AddressFamily::Any, host: "example.org".into(), client_id: None });
+        let error = served.grpc_bridge(None, None).call(Arc::clone(&resolve)).await.unwrap_err();
         assert_eq!(error.to_string(), format!("the server answered {code}: on purpose"));
         // A plugin behind a server must not pass for a server that can't be reached, which may open a door.
         assert_ne!(error.kind(), ErrorKind::Unavailable);
-        let error = served.http_bridge(Module::Hop, None, None).call(hop).await.unwrap_err();
+        let error = served.http_bridge(Module::Resolver, None, None).call(resolve).await.unwrap_err();
         assert_eq!(error.to_string(), format!("the server answered {status}"));
         served.end().await;
     }
@@ -329,6 +325,18 @@ async fn where_gost_would_do_worse_a_failure_is_an_answer() {
     });
     assert!(served.grpc_bridge(None, None).call(Arc::clone(&bypass)).await.is_err());
     assert_eq!(served.http_bridge(Module::Bypass, None, None).call(bypass).await.unwrap(), Match::Matched);
+    let hop = Arc::new(HopRequest {
+        network: None,
+        target_address: None,
+        host: None,
+        path: None,
+        client_id: None,
+        source_address: None,
+    });
+    let error = served.grpc_bridge(None, None).call(Arc::clone(&hop)).await.unwrap_err();
+    assert_eq!(error.to_string(), "the node has no addr");
+    let error = served.http_bridge(Module::Hop, None, None).call(hop).await.unwrap_err();
+    assert_eq!(error.to_string(), "the node has no addr");
     served.end().await;
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use drawspan_wit::{ErrorKind, Module};
 use http::Uri;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
@@ -30,7 +31,7 @@ struct Inner {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The name doesn't resolve, or nothing listens.
+    /// The name doesn't resolve, or nothing listens; or this machine lacks what a connection takes.
     #[error("{}", drawspan_wit::chain(.0))]
     Io(#[from] io::Error),
     /// The TLS handshake failed.
@@ -39,9 +40,38 @@ pub enum ConnectError {
     /// The server selected no protocol, or another one.
     #[error("the server did not select `{0}` (ALPN); is it a gRPC server with TLS?")]
     Alpn(String),
+    /// It broke before anything could be asked.
+    #[error("connection lost: {0}")]
+    Lost(String),
     /// It took too long.
     #[error("no connection within {0:?}")]
     Timeout(Duration),
+}
+
+impl ConnectError {
+    /// What it is to the policies of `module`: a server that can't be reached. Not so to one that lets clients in, unless no client
+    /// can have brought it about: a server that is stuck, or that has more to do than it can, doesn't finish a handshake, and drops
+    /// connections or doesn't take them, which looks the same as no server; and who opens many connections to this gateway uses up
+    /// its files.
+    #[must_use]
+    pub fn kind(&self, module: Module) -> ErrorKind {
+        let brought_about = match self {
+            Self::Io(error) if is_shortage(error) => Some(ErrorKind::Overloaded),
+            Self::Io(error) => (error.kind() == io::ErrorKind::ConnectionReset).then_some(ErrorKind::BadReply),
+            // What rustls doesn't like is invalid data; the rest is the connection's end.
+            Self::Tls(error) => (error.kind() != io::ErrorKind::InvalidData).then_some(ErrorKind::BadReply),
+            Self::Alpn(_) => None,
+            Self::Lost(_) => Some(ErrorKind::BadReply),
+            Self::Timeout(_) => Some(ErrorKind::Deadline),
+        };
+        brought_about.filter(|_| module.lets_in()).unwrap_or(ErrorKind::Unavailable)
+    }
+}
+
+/// Whether it says that there are no more files, ports or memory here, or no more room in the queue of a unix socket.
+fn is_shortage(error: &io::Error) -> bool {
+    use libc::{EADDRNOTAVAIL, EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    matches!(error.raw_os_error(), Some(EADDRNOTAVAIL | EAGAIN | EMFILE | ENFILE | ENOBUFS | ENOMEM))
 }
 
 impl Connector {
@@ -81,7 +111,10 @@ impl Connector {
 /// Tries the host's addresses in the resolver's order.
 async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in tokio::net::lookup_host((host, port)).await? {
+    // The system's resolver doesn't say when it failed for want of a file; another attempt to open one does.
+    let spare = || Socket::new(Domain::IPV4, Type::STREAM, None);
+    let found = tokio::net::lookup_host((host, port)).await;
+    for address in found.map_err(|error| spare().err().unwrap_or(error))? {
         match TcpStream::connect(address).await {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
