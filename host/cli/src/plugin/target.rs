@@ -43,6 +43,18 @@ pub(crate) struct Settings {
 impl Settings {
     /// The plugin at `address`: `grpc://…`, `grpcs://…`, `http://…`, `https://…`, or a component's file.
     pub(crate) async fn load(&self, plugins: &mut Plugins, module: Module, address: &str) -> anyhow::Result<Bare> {
+        load(plugins, module, address, self.block(address)?).await
+    }
+
+    /// The same component, with a new instance for each call, and with stores of its own.
+    pub(crate) async fn load_fresh(&self, plugins: &mut Plugins, module: Module, file: &str) -> anyhow::Result<Bare> {
+        let mut block = self.block(file)?;
+        block.retain(|key, _| !key.eq_ignore_ascii_case("instance"));
+        block.insert("instance".into(), "fresh".into());
+        load(plugins, module, file, block).await
+    }
+
+    fn block(&self, address: &str) -> anyhow::Result<Map<String, Value>> {
         let (kind, addr, tls) = match address.split_once("://") {
             Some(("grpc", rest)) => ("grpc", rest, false),
             Some(("grpcs", rest)) => ("grpc", rest, true),
@@ -63,7 +75,7 @@ impl Settings {
         if let Some(token) = &self.token {
             block.insert("token".into(), token.as_str().into());
         }
-        load(plugins, module, address, block).await
+        Ok(block)
     }
 }
 
