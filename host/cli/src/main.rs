@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         Some(Command::Run(config)) => start(&config, Mode::Run),
         Some(Command::Check(config)) => start(&config, Mode::Check),
         Some(Command::Plugin { command }) => plugin::run(command).unwrap_or_else(|error| {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {}", drawspan_wit::chain(error.as_ref()));
             ExitCode::FAILURE
         }),
     }
@@ -73,7 +73,7 @@ fn start(args: &ConfigArgs, mode: Mode) -> ExitCode {
             BAD_CONFIG.into()
         }
         Err(Failure::Other(error)) => {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {}", drawspan_wit::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

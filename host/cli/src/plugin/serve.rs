@@ -70,11 +70,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         _ => None,
     };
     let options = Options { token: args.token, tls, ..Options::default() };
+    let names: Vec<_> = modules.iter().map(|module| module.as_str()).collect();
     let server = Server::new(Served(served), modules, options);
 
     let shutdown = CancellationToken::new();
     let grpc = listen(args.grpc.as_deref(), "grpc").await?;
     let http = listen(args.http.as_deref(), "http").await?;
+    tracing::info!(kind = "plugin", "serving {}", names.join(", "));
     let grpc = async {
         if let Some(listener) = grpc {
             Arc::clone(&server).serve_grpc(listener, shutdown.clone()).await;

@@ -1,14 +1,17 @@
 //! Which plugin a subcommand is about: the address, and what else a `plugin:` block says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use drawspan_config::{Diagnostic, Input};
+use drawspan_config::{Diagnostic, Input, Severity};
 use drawspan_gateway::Plugins;
 use drawspan_plugin_client::{Bare, Metrics};
 use drawspan_wit::Module;
 use serde_json::{Map, Value, json};
+
+/// How keys are given.
+const FLAGS: &str = "--config KEY=VALUE, --keyvalue STORE, --plugin JSON";
 
 /// The keys of a component's `plugin:` block that have a flag. `--plugin` takes all of them.
 #[derive(Args, Clone)]
@@ -55,15 +58,13 @@ impl Settings {
     }
 
     fn block(&self, address: &str) -> anyhow::Result<Map<String, Value>> {
+        let is_server = is_server(address)?;
         let (kind, addr, tls) = match address.split_once("://") {
+            _ if !is_server => ("wasm", address, false),
             Some(("grpc", rest)) => ("grpc", rest, false),
             Some(("grpcs", rest)) => ("grpc", rest, true),
-            Some(("http", _)) => ("http", address, false),
             Some(("https", _)) => ("http", address, self.ca.is_some()),
-            Some(("file", _)) | None => ("wasm", address, false),
-            Some((scheme, _)) => {
-                bail!("`{scheme}://` is not known; write grpc://, grpcs://, http://, https:// or a file")
-            }
+            _ => ("http", address, false),
         };
         let mut block = self.component.block()?;
         block.insert("type".into(), kind.into());
@@ -76,6 +77,18 @@ impl Settings {
             block.insert("token".into(), token.as_str().into());
         }
         Ok(block)
+    }
+}
+
+/// Whether it is the address of a plugin server; or a component's file.
+pub(crate) fn is_server(address: &str) -> anyhow::Result<bool> {
+    const SCHEMES: &str = "a plugin server's address begins with grpc://, grpcs://, http:// or https://";
+    match address.split_once("://") {
+        Some(("grpc" | "grpcs" | "http" | "https", _)) => Ok(true),
+        Some(("file", _)) => Ok(false),
+        Some((scheme, _)) => bail!("`{scheme}://` is not known; {SCHEMES}"),
+        None if Path::new(address).exists() => Ok(false),
+        None => bail!("{address}: no such file; {SCHEMES}"),
     }
 }
 
@@ -124,13 +137,20 @@ async fn load(plugins: &mut Plugins, module: Module, name: &str, block: Map<Stri
     if plugin.on_error.is_some() {
         bail!("`onError` is for a gateway's config; here a failure is told as it is");
     }
-    let plugin = plugins.load_bare(name, module, &plugin).await.map_err(|finding| told(&[finding]))?;
+    let plugin = plugins.load_bare(name, module, &plugin).await.map_err(|finding| {
+        let error = told(&[finding]);
+        // What asks for a key is written for those who have a config.
+        let asks = ["plugin block", "lifecycle.init"].iter().any(|part| error.to_string().contains(part));
+        if asks { anyhow::anyhow!("{error}\n       keys of a plugin block are flags here: {FLAGS}") } else { error }
+    })?;
     crate::report(&plugins.take_warnings());
     Ok(plugin)
 }
 
+/// What is wrong; warnings beside it would only be in the way.
 fn told(findings: &[Diagnostic]) -> anyhow::Error {
-    let messages = findings.iter().map(|finding| match &finding.help {
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let messages = errors.map(|finding| match &finding.help {
         Some(help) => format!("{}; {help}", finding.message),
         None => finding.message.clone(),
     });

@@ -86,7 +86,7 @@ const CONCURRENT: usize = 64;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { address, settings, .. } = &args;
-    let remote = address.contains("://") && !address.starts_with("file://");
+    let remote = target::is_server(address)?;
     let modules = match (&args.module[..], remote) {
         ([], true) => anyhow::bail!("say which modules the server answers: --module auther"),
         ([], false) => inspect::modules(address)?,
@@ -370,7 +370,7 @@ impl<'a> Visit for Expected<'a> {
             let name = case.name.clone().unwrap_or_else(|| case.request.to_string());
             let request: C = match json::request(&case.request.to_string()) {
                 Ok(request) => request,
-                Err(error) => return Ok(Check { name, failures: vec![format!("{error:#}")] }),
+                Err(error) => return Ok(Check { name, failures: vec![drawspan_wit::chain(error.as_ref())] }),
             };
             let (got, wanted) = match (plugin.call(Arc::new(request)).await, &case.error) {
                 (Ok(reply), None) => (json::reply::<C>(&reply)?, case.reply.clone()),
