@@ -8,6 +8,34 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 
 use crate::{ErrorKind, Module};
 
+/// Hands the request types of all calls, in the order of the WIT package, to the macro `$then`: `$then! { … ; Request, … }`, with
+/// what else it was given before the semicolon.
+#[macro_export]
+macro_rules! every_call {
+    ($then:ident $(, $($given:tt)*)?) => {
+        $then! {
+            $($($given)*)? ;
+            $crate::authenticator::AuthenticationRequest,
+            $crate::admission::AdmissionRequest,
+            $crate::bypass::BypassRequest,
+            $crate::hop::HopRequest,
+            $crate::traffic_limiter::LimitRequest,
+            $crate::host_mapper::LookupRequest,
+            $crate::resolver::ResolveRequest,
+            $crate::ingress::GetRuleRequest,
+            $crate::ingress::SetRuleRequest,
+            $crate::router::RouteRequest,
+            $crate::service_discovery::RegisterRequest,
+            $crate::service_discovery::RenewRequest,
+            $crate::service_discovery::DeregisterRequest,
+            $crate::service_discovery::GetServicesRequest,
+            $crate::recorder::WriteRequest,
+            $crate::observer::ObserveRequest,
+            $crate::rewriter::RewriteRequest
+        }
+    };
+}
+
 /// What the operator wrote as `onError`: how a module answers when its plugin can't.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnError {

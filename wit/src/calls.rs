@@ -19,7 +19,7 @@ use crate::router::{Route, RouteRequest};
 use crate::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest, Service};
 use crate::traffic_limiter::{LimitRequest, LimitScope, Rates};
 use crate::types::AddressFamily;
-use crate::{Call, ErrorKind, Leave, Module, OnError, node};
+use crate::{Call, ErrorKind, Leave, Module, OnError, every_call, node};
 
 /// What the calls' self-checks ask about: names and addresses that are nobody's.
 const HOST: &str = "self-check.invalid";
@@ -45,26 +45,21 @@ fn opens(on_error: Option<OnError>, kind: ErrorKind) -> bool {
     on_error == Some(OnError::Allow) && kind == ErrorKind::Unavailable
 }
 
+macro_rules! leave {
+    ($module:expr ; $($call:ty),*) => {{
+        let mut leave = Leave { cache: false, repeat: false, shadow: false };
+        $(if <$call as Call>::MODULE as u8 == $module as u8 {
+            leave = leave.or(<$call as Call>::LEAVE);
+        })*
+        leave
+    }};
+}
+
 impl Module {
     /// What may be done with at least one of the module's calls.
     #[must_use]
     pub const fn leave(self) -> Leave {
-        match self {
-            Self::Auther => AuthenticationRequest::LEAVE,
-            Self::Admission => AdmissionRequest::LEAVE,
-            Self::Bypass => BypassRequest::LEAVE,
-            Self::Hop => HopRequest::LEAVE,
-            Self::Limiter => LimitRequest::LEAVE,
-            Self::Hosts => LookupRequest::LEAVE,
-            Self::Resolver => ResolveRequest::LEAVE,
-            Self::Ingress => GetRuleRequest::LEAVE.or(SetRuleRequest::LEAVE),
-            Self::Router => RouteRequest::LEAVE,
-            Self::Sd => (RegisterRequest::LEAVE.or(RenewRequest::LEAVE))
-                .or(DeregisterRequest::LEAVE.or(GetServicesRequest::LEAVE)),
-            Self::Recorder => WriteRequest::LEAVE,
-            Self::Observer => ObserveRequest::LEAVE,
-            Self::Rewriter => RewriteRequest::LEAVE,
-        }
+        every_call!(leave, self)
     }
 
     /// Whether the operator's `onError` changes what a failure of one of the module's calls means.
