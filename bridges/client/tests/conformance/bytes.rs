@@ -11,10 +11,10 @@ use drawspan_wit::{ErrorKind, Plugin};
 use crate::bench::{Answer, Bench, MAX_REPLY, MEMORY, Over, Scene};
 
 const KIB: usize = 1 << 10;
-const MIB: usize = 1 << 20;
+pub(crate) const MIB: usize = 1 << 20;
 
 /// Not text, and not the same everywhere.
-fn bytes(length: usize) -> Vec<u8> {
+pub(crate) fn bytes(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i % 251) as u8).rev().collect()
 }
 
