@@ -35,7 +35,7 @@ pub enum ConnectError {
     #[error("{}", drawspan_wit::chain(.0))]
     Io(#[from] io::Error),
     /// The TLS handshake failed.
-    #[error("TLS handshake failed: {0}")]
+    #[error("TLS handshake failed: {}", explained(.0))]
     Tls(io::Error),
     /// The server selected no protocol, or another one.
     #[error("the server did not select `{0}` (ALPN); is it a gRPC server with TLS?")]
@@ -65,6 +65,16 @@ impl ConnectError {
             Self::Timeout(_) => Some(ErrorKind::Deadline),
         };
         brought_about.filter(|_| module.lets_in()).unwrap_or(ErrorKind::Unavailable)
+    }
+}
+
+/// What `openssl req -x509` makes is an authority's certificate, which others take for a server's too.
+fn explained(error: &io::Error) -> String {
+    match error.to_string() {
+        text if text.contains("CaUsedAsEndEntity") => {
+            "the server's certificate is an authority's (CA:TRUE); give it one with CA:FALSE".into()
+        }
+        text => text,
     }
 }
 
