@@ -24,7 +24,8 @@ async fn what_cant_be_used_is_named_with_the_way_out() {
         "keys of a plugin block are flags here: --config KEY=VALUE, --keyvalue STORE, --plugin JSON",
     ];
     for (args, told) in [
-        (&["inspect", "gone.wasm"][..], &["gone.wasm: No such file or directory (os error 2)\n"][..]),
+        (&["inspect", "gone.wasm"][..], &["gone.wasm: no such file"][..]),
+        (&["inspect", "grpc://127.0.0.1:1"], &["this takes a component's file, not a server's address"]),
         (&["inspect", "text.wasm"], &["text.wasm: not a WebAssembly component"]),
         (&["inspect", CORE], &["core-module.wasm: a core module, not a component", "wasm32-wasip2"]),
         (&["call", "auther", "gone.wasm"], &["gone.wasm: no such file", file_or_server]),
@@ -140,6 +141,12 @@ async fn a_served_component_asks_for_its_token_over_tls() {
             assert_eq!(answer["reply"]["client_id"].as_str(), kind.is_none().then_some("alice"), "{address} {answer}");
         }
     }
+    // Each has the flags that are for its kind.
+    let address = format!("grpcs://{}", listening(&server, "grpc").await);
+    let flags = ["--ca", &ca, "--token", "s3cret", USERS[0], USERS[1], "-n", "5"];
+    let measured = plugin(&dir, &[&["bench", "auther", &address, AUTHER][..], &flags].concat()).await;
+    assert_eq!(measured.code, Some(0), "{}", measured.stderr);
+    assert!(measured.stdout.contains("p50 of the second / of the first: "), "{}", measured.stdout);
     eventually("what is served to be told", PATIENCE, async || {
         server.log_text().contains("serving auther").then_some(())
     })

@@ -51,10 +51,12 @@ impl<P: AnyPlugin> Server<P> {
         json(status, body)
     }
 
-    /// What is asked at a path: the module of its name, or the only one that there is.
+    /// What is asked at a path: the module of its name; where no module has that name, the only one that there is.
     fn module(&self, path: &str) -> Option<Module> {
-        let named = self.modules.iter().find(|module| module.as_str() == path.trim_matches('/'));
-        named.or_else(|| self.modules.iter().next().filter(|_| self.modules.len() == 1)).copied()
+        match Module::ALL.into_iter().find(|module| module.as_str() == path.trim_matches('/')) {
+            Some(named) => self.modules.contains(&named).then_some(named),
+            None => self.modules.iter().next().filter(|_| self.modules.len() == 1).copied(),
+        }
     }
 }
 

@@ -170,6 +170,18 @@ async fn a_token_that_is_asked_for_must_be_right() {
     served.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_arrives_though_the_server_reads_no_more() {
+    let served = Served::all(Options { token: Some("secret".into()), ..Options::default() }).await;
+    let bridge = served.grpc_bridge(None, None);
+    // The server's answer may come before all is sent, which takes luck.
+    for _ in 0..5000 {
+        let error = bridge.call(alice()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the server answered Unauthenticated: the token is missing or wrong");
+    }
+    served.end().await;
+}
+
 #[tokio::test]
 async fn both_speak_tls() {
     let authority = Authority::new();
@@ -202,7 +214,7 @@ async fn modules_that_a_plugin_lacks_are_not_there() {
 }
 
 #[tokio::test]
-async fn the_only_module_is_at_every_path() {
+async fn the_only_module_is_at_every_path_but_those_of_others() {
     let served = Served::start(Scripted::failing(), &[Module::Auther], Options::default()).await;
     for path in ["/", "/auth", "/auther", "/auther/", "/x?y"] {
         let request = Request::post(path).body(Full::new(Bytes::from_static(b"{\"username\":\"bob\"}"))).unwrap();
@@ -210,6 +222,9 @@ async fn the_only_module_is_at_every_path() {
         assert_eq!(reply.status(), StatusCode::OK, "{path}");
         assert_eq!(reply.into_body().collect().await.unwrap().to_bytes(), r#"{"ok":true,"id":"bob"}"#);
     }
+    // Whoever asks for another module would misunderstand the answer: to a bypass, `ok: false` means that all may pass.
+    let request = Request::post("/bypass").body(Full::new(Bytes::from_static(b"{}"))).unwrap();
+    assert_eq!(http(served.http, request).await.status(), StatusCode::NOT_FOUND);
     served.end().await;
 }
 

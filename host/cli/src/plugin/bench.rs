@@ -41,9 +41,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
     let mut plugins = target::plugins();
     let (mut p50s, mut measured, mut status) = (Vec::new(), Vec::new(), ExitCode::SUCCESS);
-    for (index, address) in args.addresses.iter().enumerate() {
+    let servers = args.addresses.iter().map(|address| target::is_server(address)).collect::<Result<Vec<_>, _>>()?;
+    let one_of_each = servers.contains(&true) && servers.contains(&false);
+    for (index, (address, is_server)) in args.addresses.iter().zip(servers).enumerate() {
+        let settings = if one_of_each { args.settings.of_its_kind(is_server) } else { args.settings.clone() };
         let start = Instant::now();
-        let plugin = args.settings.load(&mut plugins, args.module, address).await?;
+        let plugin = settings.load(&mut plugins, args.module, address).await?;
         let start = start.elapsed();
         let request = args.json.clone();
         let work = Measure { plugin: Arc::new(plugin), request, calls: args.calls, concurrency: args.concurrency };

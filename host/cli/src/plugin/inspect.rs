@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use drawspan_bridge_wasm::{Engine, LoadError};
 use drawspan_wit::{Module, PACKAGE};
 
+use super::target;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The component's file
@@ -43,6 +45,7 @@ pub(crate) fn modules(file: &str) -> anyhow::Result<Vec<Module>> {
 }
 
 fn inspect(file: &str) -> anyhow::Result<drawspan_bridge_wasm::Inspection> {
+    anyhow::ensure!(!target::is_server(file)?, "{file}: this takes a component's file, not a server's address");
     let path = Path::new(file.strip_prefix("file://").unwrap_or(file));
     drawspan_bridge_wasm::inspect(&Engine::new(crate::cache_folder())?, path).map_err(|error| match error {
         // It has the path in it.

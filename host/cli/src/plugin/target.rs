@@ -44,6 +44,15 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// The flags that apply to a server, or to a component: for tools that ask one of each.
+    pub(crate) fn of_its_kind(&self, is_server: bool) -> Self {
+        let Self { token, ca, component } = self.clone();
+        match is_server {
+            true => Self { component: Component { config: Vec::new(), keyvalue: Vec::new(), ..component }, token, ca },
+            false => Self { token: None, ca: None, component },
+        }
+    }
+
     /// The plugin at `address`: `grpc://…`, `grpcs://…`, `http://…`, `https://…`, or a component's file.
     pub(crate) async fn load(&self, plugins: &mut Plugins, module: Module, address: &str) -> anyhow::Result<Bare> {
         load(plugins, module, address, self.block(address)?).await
