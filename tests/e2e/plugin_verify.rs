@@ -21,7 +21,27 @@ async fn a_plugin_that_conforms_passes() {
     let dir = Dir::new();
     let finished = verify(&dir, r#"{"Reply":null}"#, &[]).await;
     assert_eq!((finished.code, failed(&finished)), (Some(0), vec![]), "{}{}", finished.stdout, finished.stderr);
-    assert!(finished.stdout.ends_with("7 checks, 0 failed\n"), "{}", finished.stdout);
+    assert!(finished.stdout.ends_with("8 checks, 0 failed\n"), "{}", finished.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_isnt_one_of_the_contracts_fails_its_report() {
+    let dir = Dir::new();
+    let core = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guests/prebuilt/core-module.wasm");
+    for (args, told) in [
+        (&[SD, "--module", "sd"][..], "it imports wasi:keyvalue/"),
+        (&[SD, "--module", "auther", "--keyvalue", "default"], "it does not export drawspan:plugin/authenticator"),
+        (&[core, "--module", "auther"], "a core module, not a component"),
+    ] {
+        let finished = run(dir.path(), &[&["plugin", "verify", "--report-json"], args].concat()).await;
+        assert_eq!((finished.code, finished.stderr.as_str()), (Some(1), ""));
+        let report: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
+        assert_eq!(report["passed"], false);
+        let [check] = report["checks"].as_array().unwrap().as_slice() else { panic!("{report}") };
+        let name = format!("{}: exports what the contract asks, and starts", args[2]);
+        assert_eq!((check["name"].as_str(), check["passed"].as_bool()), (Some(name.as_str()), Some(false)));
+        assert!(check["failures"][0].as_str().is_some_and(|failure| failure.contains(told)), "{report}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +85,7 @@ async fn an_authors_cases_are_checked_and_reported_as_json() {
     assert_eq!(report["passed"], false);
     let checks = report["checks"].as_array().unwrap();
     let failed: Vec<_> = checks.iter().filter(|check| check["passed"] == false).collect();
-    assert_eq!((checks.len(), failed.len()), (7 + 2 * 2, 2), "{report}");
+    assert_eq!((checks.len(), failed.len()), (8 + 2 * 2, 2), "{report}");
     for (check, instance) in failed.iter().zip(["", ", on an instance of its own"]) {
         assert_eq!(check["name"], format!("auther.authenticate: wrong{instance}"));
         assert_eq!(check["failures"][0], r#"got null, want {"error":"refused"}"#);

@@ -1,5 +1,6 @@
 //! Which plugin a subcommand is about: the address, and what else a `plugin:` block says.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -137,6 +138,18 @@ pub(crate) fn plugins() -> Plugins {
     Plugins::new(metrics, crate::cache_folder())
 }
 
+/// The flags are right, and the plugin can't be used.
+#[derive(Debug)]
+pub(crate) struct Unusable(String);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unusable {}
+
 /// Reads the block as a config's would be, so that its keys mean the same, and makes the plugin ready.
 async fn load(plugins: &mut Plugins, module: Module, name: &str, block: Map<String, Value>) -> anyhow::Result<Bare> {
     let text = Value::from(block).to_string();
@@ -147,10 +160,12 @@ async fn load(plugins: &mut Plugins, module: Module, name: &str, block: Map<Stri
         bail!("`onError` is for a gateway's config; here a failure is told as it is");
     }
     let plugin = plugins.load_bare(name, module, &plugin).await.map_err(|finding| {
-        let error = told(&[finding]);
+        let mut told = told(&[finding]).to_string();
         // What asks for a key is written for those who have a config.
-        let asks = ["plugin block", "lifecycle.init"].iter().any(|part| error.to_string().contains(part));
-        if asks { anyhow::anyhow!("{error}\n       keys of a plugin block are flags here: {FLAGS}") } else { error }
+        if ["plugin block", "lifecycle.init"].iter().any(|part| told.contains(part)) {
+            told.push_str(&format!("\n       keys of a plugin block are flags here: {FLAGS}"));
+        }
+        Unusable(told)
     })?;
     crate::report(&plugins.take_warnings());
     Ok(plugin)

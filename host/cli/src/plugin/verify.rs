@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use super::calls::{self, Visit};
 use super::inspect;
 use super::json;
-use super::target::{self, Settings};
+use super::target::{self, Settings, Unusable};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -96,7 +96,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut plugins = target::plugins();
     let mut checks = Vec::new();
     for module in modules {
-        let plugin = Arc::new(settings.load(&mut plugins, module, address).await?);
+        let loaded = settings.load(&mut plugins, module, address).await;
+        if !remote {
+            let unusable = loaded.as_ref().err().and_then(|error| error.downcast_ref::<Unusable>());
+            let failures: Vec<_> = unusable.map(ToString::to_string).into_iter().collect();
+            let fails = !failures.is_empty();
+            checks.push(
+                Check { name: "exports what the contract asks, and starts".into(), failures }.of(module.as_str()),
+            );
+            if fails {
+                continue;
+            }
+        }
+        let plugin = Arc::new(loaded?);
         let fresh = match remote {
             true => None,
             false => Some(Arc::new(settings.load_fresh(&mut plugins, module, address).await?)),
