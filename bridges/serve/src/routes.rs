@@ -7,7 +7,8 @@ use bytes::Bytes;
 use drawspan_bridge_grpc::GrpcCall;
 use drawspan_bridge_http::HttpCall;
 use drawspan_wit::{Module, Plugin, every_call};
-use http::{Method, StatusCode};
+use http::Method;
+use prost::Message;
 use tonic::Status;
 
 use crate::{grpc, http as rest};
@@ -37,12 +38,15 @@ pub(crate) struct Route<P> {
     pub(crate) method: Method,
     pub(crate) grpc: Grpc<P>,
     pub(crate) http: Http<P>,
+    /// What is answered when there is no answer, where GOST would make more of a status than it should.
+    pub(crate) grpc_failure: Option<Vec<u8>>,
+    pub(crate) http_failure: Option<Vec<u8>>,
 }
 
 /// From a request message to a reply message.
 type Grpc<P> = for<'a> fn(&'a P, Bytes) -> Answer<'a, Result<Vec<u8>, Status>>;
-/// From a body and parameters to a status and a body.
-type Http<P> = for<'a> fn(&'a P, Bytes, Parameters) -> Answer<'a, (StatusCode, Vec<u8>)>;
+/// From a body and parameters to a reply.
+type Http<P> = for<'a> fn(&'a P, Bytes, Parameters) -> Answer<'a, rest::Reply>;
 
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub(crate) type Parameters = Vec<(String, String)>;
@@ -58,6 +62,8 @@ impl<P> Route<P> {
             method: C::METHOD,
             grpc: |plugin, message| Box::pin(grpc::call::<C, P>(plugin, message)),
             http: |plugin, body, parameters| Box::pin(rest::call::<C, P>(plugin, body, parameters)),
+            grpc_failure: <C as GrpcCall>::failure_reply().map(|reply| reply.encode_to_vec()),
+            http_failure: <C as HttpCall>::failure_reply(),
         }
     }
 }

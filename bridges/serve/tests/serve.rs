@@ -352,6 +352,20 @@ async fn where_gost_would_do_worse_a_failure_is_an_answer() {
     assert_eq!(error.to_string(), "the node has no addr");
     let error = served.http_bridge(Module::Hop, None, None).call(hop).await.unwrap_err();
     assert_eq!(error.to_string(), "the node has no addr");
+
+    // Also when the plugin isn't even asked: a client of GOST's may choose how long its question is.
+    for (path, answer) in [("/bypass", r#"{"ok":true}"#), ("/hop", "{}"), ("/rewriter", r#"{"ok":false,"data":null}"#)]
+    {
+        for body in ["no JSON".to_owned(), format!(r#"{{"path":"{}"}}"#, "x".repeat(5 << 20))] {
+            let reply = http(served.http, Request::post(path).body(Full::new(body.into())).unwrap()).await;
+            assert_eq!(reply.status(), StatusCode::OK, "{path}");
+            assert_eq!(reply.into_body().collect().await.unwrap().to_bytes(), answer, "{path}");
+        }
+    }
+    for path in ["/proto.Hop/Select", "/proto.Rewriter/Rewrite"] {
+        let (_, headers) = grpc(served.grpc, grpc_request(path, b"\0\0\0\0\x01\xff")).await;
+        assert_eq!(headers["grpc-status"], "0", "{path}");
+    }
     served.end().await;
 }
 

@@ -92,6 +92,9 @@ trusted: true
         assert_eq!(messages(Module::Auther, component), [fallback, allow]);
         assert_eq!(messages(Module::Admission, &component.replace("allow", "deny")), [fallback]);
         assert_eq!(messages(Module::Bypass, component), [fallback]);
-        assert!(messages(Module::Auther, "{addr: ':1', onError: allow, fallback: {type: wasm, addr: ./Cargo.toml}}").is_empty());
+        assert!(
+            messages(Module::Auther, "{addr: ':1', onError: allow, fallback: {type: wasm, addr: ./Cargo.toml}}")
+                .is_empty()
+        );
     }
 }
