@@ -374,6 +374,22 @@ func TestServeFailures(t *testing.T) {
 	})
 }
 
+// TestServeTLS lets GOST ask a component over TLS.
+func TestServeTLS(t *testing.T) {
+	origin := startOrigin(t)
+	c := consults[slices.IndexFunc(consults, func(c consult) bool { return c.module == "auther" })]
+	for _, protocol := range []string{"grpc", "http"} {
+		t.Run(protocol, func(t *testing.T) {
+			cert, key := trusted(t)
+			flags := append([]string{"--tls-cert", cert, "--tls-key", key}, c.serve...)
+			addr, told := startServe(t, drawspanBinary(t), guestOf(t, "auther"), protocol, "auther", flags)
+			addr = strings.Replace(addr, "http://", "https://", 1)
+			plugin := fmt.Sprintf("{type: %s, addr: '%s', token: gost, tls: {secure: true}, timeout: 10s}", protocol, addr)
+			c.see(t, strings.NewReplacer("$ORIGIN", origin, "$ADDR", unusedAddr(t), "$PLUGIN", plugin), told)
+		})
+	}
+}
+
 // TestServeToken presents the wrong token, over gRPC because stable GOST presents none over HTTP.
 func TestServeToken(t *testing.T) {
 	allowed := func(t *testing.T, addr string) any {
