@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use drawspan_gateway::Plugins;
 use drawspan_plugin_client::{Bare, PluginCall};
 use drawspan_wit::{ErrorKind, Module, Plugin};
 use serde::Deserialize;
@@ -93,54 +94,83 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         (modules, _) => modules.to_vec(),
     };
     let cases = cases(args.expect.as_deref(), &modules)?;
-    let mut plugins = target::plugins();
+    let mut subject = Subject { address, settings, remote, plugins: target::plugins() };
     let mut checks = Vec::new();
     for module in modules {
-        let loaded = settings.load(&mut plugins, module, address).await;
-        if !remote {
+        let cases: Vec<_> = cases.iter().filter(|(of, _)| *of == module).map(|(_, case)| case).collect();
+        checks.extend(subject.check(module, &cases).await?);
+    }
+    report(&checks, args.report_json)
+}
+
+/// What is checked.
+struct Subject<'a> {
+    address: &'a str,
+    settings: &'a Settings,
+    /// It is a server.
+    remote: bool,
+    plugins: Plugins,
+}
+
+impl Subject<'_> {
+    async fn check(&mut self, module: Module, cases: &[&Case]) -> anyhow::Result<Vec<Check>> {
+        let mut checks = Vec::new();
+        let loaded = self.settings.load(&mut self.plugins, module, self.address).await;
+        if !self.remote {
             let unusable = loaded.as_ref().err().and_then(|error| error.downcast_ref::<Unusable>());
             let failures: Vec<_> = unusable.map(ToString::to_string).into_iter().collect();
             let fails = !failures.is_empty();
-            checks.push(
-                Check { name: "exports what the contract asks, and starts".into(), failures }.of(module.as_str()),
-            );
+            let check = Check { name: "exports what the contract asks, and starts".into(), failures };
+            checks.push(check.of(module.as_str()));
             if fails {
-                continue;
+                return Ok(checks);
             }
         }
-        let plugin = Arc::new(loaded?);
-        let fresh = match remote {
+        checks.extend(self.functions(module, loaded?).await?);
+        if !cases.is_empty() {
+            checks.extend(self.cases(module, cases, false).await?);
+            if !self.remote {
+                checks.extend(self.cases(module, cases, true).await?);
+            }
+        }
+        Ok(checks)
+    }
+
+    /// What every plugin should do.
+    async fn functions(&mut self, module: Module, plugin: Bare) -> anyhow::Result<Vec<Check>> {
+        let plugin = Arc::new(plugin);
+        let fresh = match self.remote {
             true => None,
-            false => Some(Arc::new(settings.load_fresh(&mut plugins, module, address).await?)),
+            false => Some(Arc::new(self.settings.load_fresh(&mut self.plugins, module, self.address).await?)),
         };
+        let mut checks = Vec::new();
         for function in calls::functions(module) {
             let kit = Kit { plugin: Arc::clone(&plugin), fresh: fresh.clone() };
-            let label = format!("{}.{function}", module.as_str());
-            for check in calls::visit(module, Some(function), kit)?.await? {
-                checks.push(check.of(&label));
-            }
+            let found = calls::visit(module, Some(function), kit)?.await?;
+            checks.extend(found.into_iter().map(|check| check.of(&format!("{}.{function}", module.as_str()))));
         }
-        let cases: Vec<_> = cases.iter().filter(|(of, _)| *of == module).map(|(_, case)| case).collect();
-        if cases.is_empty() {
-            continue;
-        }
-        // In stores that nobody has used, one question after the other. Instances may be replaced between any two of them.
-        let again = if remote { &[false][..] } else { &[false, true] };
-        for fresh in again {
-            let plugin = match fresh {
-                false => settings.load(&mut plugins, module, address).await?,
-                true => settings.load_fresh(&mut plugins, module, address).await?,
-            };
-            for case in &cases {
-                let function = case.function.as_deref().unwrap_or(calls::functions(module)[0]);
-                let check = calls::visit(module, Some(function), Expected { plugin: &plugin, case })?.await?;
-                let where_ = if *fresh { ", on an instance of its own" } else { "" };
-                let name = check.name + where_;
-                checks.push(Check { name, ..check }.of(&format!("{}.{function}", module.as_str())));
-            }
-        }
+        Ok(checks)
     }
-    report(&checks, args.report_json)
+
+    /// What the author expects, of a component in stores that nobody has used. With `fresh` each question is asked on an instance
+    /// of its own: any may be replaced at any time.
+    async fn cases(&mut self, module: Module, cases: &[&Case], fresh: bool) -> anyhow::Result<Vec<Check>> {
+        let (plugin, on) = match fresh {
+            false => (self.settings.load(&mut self.plugins, module, self.address).await?, ""),
+            true => {
+                let plugin = self.settings.load_fresh(&mut self.plugins, module, self.address).await?;
+                (plugin, ", on an instance of its own")
+            }
+        };
+        let mut checks = Vec::new();
+        for case in cases {
+            let function = case.function.as_deref().unwrap_or(calls::functions(module)[0]);
+            let check = calls::visit(module, Some(function), Expected { plugin: &plugin, case })?.await?;
+            let check = Check { name: format!("{}{on}", check.name), ..check };
+            checks.push(check.of(&format!("{}.{function}", module.as_str())));
+        }
+        Ok(checks)
+    }
 }
 
 /// The author's cases, each with its module.
