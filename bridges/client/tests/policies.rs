@@ -68,18 +68,7 @@ impl Protocol {
                 max_reply: 1 << 20,
             }),
         };
-        PluginSettings {
-            name: "plugin-0".into(),
-            module: C::MODULE,
-            backing,
-            timeout: LONG,
-            concurrency: 1024,
-            retries: 0,
-            cache: None,
-            fallback: None,
-            shadow: None,
-            on_error: None,
-        }
+        PluginSettings { timeout: LONG, ..PluginSettings::new("plugin-0", C::MODULE, backing) }
     }
 }
 

@@ -337,18 +337,7 @@ impl Bench {
             }),
             Over::Wasm => BackingSettings::Wasm(component(scene, max_reply), self.engine.clone()),
         };
-        PluginSettings {
-            name: "plugin-0".into(),
-            module: C::MODULE,
-            backing,
-            timeout: PATIENCE,
-            concurrency: 64,
-            retries: 0,
-            cache: None,
-            fallback: None,
-            shadow: None,
-            on_error: None,
-        }
+        PluginSettings { timeout: PATIENCE, ..PluginSettings::new("plugin-0", C::MODULE, backing) }
     }
 }
 
