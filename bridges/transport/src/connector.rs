@@ -78,12 +78,13 @@ fn explained(error: &io::Error) -> String {
 }
 
 /// What an error may be that a client has brought about: no more files, ports or memory here, no more room in the queue of a unix
-/// socket, or a connection that is dropped as soon as it is there.
+/// socket, no answer, or a connection that is dropped as soon as it is there.
 fn suspicion(error: &io::Error) -> Option<ErrorKind> {
-    use libc::{EADDRNOTAVAIL, EAGAIN, ECONNRESET, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    use libc::{EADDRNOTAVAIL, EAGAIN, ECONNABORTED, ECONNRESET, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETIMEDOUT};
     match error.raw_os_error()? {
         EADDRNOTAVAIL | EAGAIN | EMFILE | ENFILE | ENOBUFS | ENOMEM => Some(ErrorKind::Overloaded),
-        ECONNRESET => Some(ErrorKind::BadReply),
+        ECONNABORTED | ECONNRESET => Some(ErrorKind::BadReply),
+        ETIMEDOUT => Some(ErrorKind::Deadline),
         _ => None,
     }
 }
@@ -212,6 +213,7 @@ mod tests {
             (os(libc::EADDRNOTAVAIL), ErrorKind::Overloaded),
             (os(libc::EAGAIN), ErrorKind::Overloaded),
             (os(libc::ECONNRESET), ErrorKind::BadReply),
+            (os(libc::ETIMEDOUT), ErrorKind::Deadline),
             (tls(io::ErrorKind::UnexpectedEof), ErrorKind::BadReply),
             (tls(io::ErrorKind::ConnectionReset), ErrorKind::BadReply),
             (ConnectError::Lost("gone".into()), ErrorKind::BadReply),

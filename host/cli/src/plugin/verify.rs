@@ -152,7 +152,7 @@ impl Subject<'_> {
         Ok(checks)
     }
 
-    /// What the author expects, of a component in stores that nobody has used. With `fresh` each question is asked on an instance
+    /// What the author expects, of a component in memory stores that nobody has used. With `fresh` each question is asked on an instance
     /// of its own: any may be replaced at any time.
     async fn cases(&mut self, module: Module, cases: &[&Case], fresh: bool) -> anyhow::Result<Vec<Check>> {
         let (plugin, on) = match fresh {
