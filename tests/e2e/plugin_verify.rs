@@ -45,6 +45,31 @@ async fn a_component_that_isnt_one_of_the_contracts_fails_its_report() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_no_gateway_can_use_is_told() {
+    let dir = Dir::new();
+    for (module, script, told) in [
+        (
+            "hop",
+            r#"hop.select={"answer":{"Reply":"{\"addr\":\"a:1\",\"connector\":{\"type\":\"nonsense\"}}"}}"#,
+            "the node can't be used: ",
+        ),
+        ("hop", r#"hop.select={"answer":{"Reply":"{}"}}"#, "the node has no addr"),
+        (
+            "resolver",
+            r#"resolver.resolve={"answer":{"Reply":["192.0.2.1","a.test"]}}"#,
+            "\"a.test\" is not an IP address",
+        ),
+    ] {
+        let finished = run(dir.path(), &["plugin", "verify", SCRIPTED, "--module", module, "--config", script]).await;
+        assert_eq!(finished.code, Some(1), "{module}");
+        let lines: Vec<_> = finished.stdout.lines().collect();
+        let at =
+            lines.iter().position(|line| line.starts_with("FAIL") && line.ends_with("answers an ordinary question"));
+        assert!(at.is_some_and(|at| lines[at + 1].contains(told)), "{}", finished.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_does_not_is_told_where() {
     let dir = Dir::new();
     let refused = verify(&dir, r#"{"Error":{"Failed":"on purpose"}}"#, &[]).await;

@@ -9,6 +9,7 @@ mod memory;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -247,8 +248,11 @@ impl Visit for Kit {
             let mut checks = Vec::new();
             let first = self.plugin.call(Arc::new(request.clone())).await;
             let away = first.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable);
-            let failures = first.err().map(|error| error.to_string()).into_iter().collect();
-            checks.push(Check { name: "answers an ordinary question".into(), failures });
+            let failure = match first {
+                Ok(reply) => flaw::<C>(&reply)?,
+                Err(error) => Some(error.to_string()),
+            };
+            checks.push(Check { name: "answers an ordinary question".into(), failures: failure.into_iter().collect() });
             if away {
                 // Nothing else would be said of a server that isn't there.
                 return Ok(checks);
@@ -424,6 +428,21 @@ impl<'a> Visit for Expected<'a> {
             Ok(Check { name, failures })
         })
     }
+}
+
+/// Why a gateway can't use a reply, or leaves out some of it.
+fn flaw<C: PluginCall>(reply: &C::Reply) -> anyhow::Result<Option<String>> {
+    let reply = serde_json::to_value(reply)?;
+    Ok(match (C::MODULE, &reply) {
+        (Module::Hop, Value::String(node)) => {
+            drawspan_config::decode_node(node, true).err().map(|reason| format!("the node can't be used: {reason}"))
+        }
+        (Module::Hosts | Module::Resolver, Value::Array(addresses)) => addresses
+            .iter()
+            .find(|address| address.as_str().is_none_or(|address| address.parse::<IpAddr>().is_err()))
+            .map(|other| format!("{other} is not an IP address")),
+        _ => None,
+    })
 }
 
 /// Whether a question has the same answer each time. A message has an effect, and a hop or limiter may choose anew.
