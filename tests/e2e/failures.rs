@@ -150,6 +150,17 @@ async fn an_https_server_that_can_not_be_trusted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_an_authority_is_told_as_such() {
+    let authority = Authority::new();
+    let dir = drawspan_testkit::Dir::new();
+    let ca = dir.write("ca.pem", authority.pem());
+    let plugin = HttpPlugin::start_tls(Some(authority.as_leaf().server(&[])), HttpAnswer::Users(USERS)).await;
+    let tls = format!(", tls: {{caFile: {}}}", ca.display());
+    http_at(format!("https://{}/auth", plugin.addr()), &tls, "the server's certificate is an authority's (CA:TRUE)")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_name_that_is_not_utf8_is_refused_unasked() {
     let plugin = HttpPlugin::start(HttpAnswer::reply(200, r#"{"ok":true}"#)).await;
     let page = Page::start(&format!("{{type: http, addr: \"http://{}\"}}", plugin.addr())).await;

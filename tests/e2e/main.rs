@@ -20,6 +20,7 @@ mod page;
 mod plugin_grpc;
 mod plugin_http;
 mod plugin_new;
+mod plugin_tools;
 mod plugin_verify;
 mod plugin_wasm;
 mod policies;

@@ -2,11 +2,12 @@
 //! in a component.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use drawspan_testkit::{
-    GrpcAnswer, GrpcPlugin, HttpAnswer, HttpPlugin, Misbehaviour, PATIENCE, Server, Users, eventually, misbehaving,
-    unused_addr,
+    GrpcAnswer, GrpcPlugin, HttpAnswer, HttpPlugin, LogLine, Misbehaviour, PATIENCE, Server, Stuck, Users, basic,
+    eventually, misbehaving, open, unused_addr,
 };
 use tokio::sync::Semaphore;
 
@@ -31,6 +32,11 @@ impl Protocol {
             Grpc => format!("type: grpc, addr: {addr}"),
             Http => format!("type: http, addr: \"http://{addr}/auth\""),
         }
+    }
+
+    /// The same, by TLS.
+    fn secured_at(self, addr: impl Display) -> String {
+        self.at(addr).replace("http://", "https://") + ", tls: {}"
     }
 }
 
@@ -60,7 +66,7 @@ impl Auther {
         Self::start_at(([127, 0, 0, 1], 0).into(), protocol, answer).await
     }
 
-    async fn start_at(addr: std::net::SocketAddr, protocol: Protocol, answer: Answer) -> Self {
+    async fn start_at(addr: SocketAddr, protocol: Protocol, answer: Answer) -> Self {
         let big = "x".repeat(5 << 20);
         match protocol {
             Grpc => {
@@ -90,6 +96,13 @@ impl Auther {
                 };
                 Self::Http(HttpPlugin::start_at(addr, answer, None).await)
             }
+        }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        match self {
+            Self::Grpc(plugin) => plugin.addr(),
+            Self::Http(plugin) => plugin.addr(),
         }
     }
 
@@ -147,11 +160,55 @@ async fn what_a_client_may_bring_about_in_a_server_opens_no_door() {
             // Not a second time either: a client may have seen the first answer.
             assert_eq!(auther.asked(), 1);
         }
-        for misbehaviour in [Misbehaviour::Hold, Misbehaviour::Garbage, Misbehaviour::Reset] {
-            println!("{protocol:?} {misbehaviour:?}");
+        for (misbehaviour, secured) in [
+            (Misbehaviour::Hold, false),
+            (Misbehaviour::Garbage, false),
+            (Misbehaviour::Reset, false),
+            (Misbehaviour::ResetAtOnce, false),
+            (Misbehaviour::Hold, true),
+            (Misbehaviour::Reset, true),
+            (Misbehaviour::ResetAtOnce, true),
+        ] {
+            println!("{protocol:?} {misbehaviour:?}, by TLS: {secured}");
             let server = misbehaving(misbehaviour).await;
-            let page = Page::start(&format!("{{{}, timeout: 1s, {open}}}", protocol.at(server.addr()))).await;
+            let at = if secured { protocol.secured_at(server.addr()) } else { protocol.at(server.addr()) };
+            let page = Page::start(&format!("{{{at}, timeout: 1s, {open}}}")).await;
             page.assert_denies().await;
+        }
+        let stuck = Stuck::start().await;
+        let page = Page::start(&format!("{{{}, timeout: 1s, {open}}}", protocol.at(stuck.addr()))).await;
+        page.assert_denies().await;
+        let problems = page.problems().await;
+        assert!(matches!(problems.as_slice(), [line] if line.text().contains("no connection within")), "{problems:#?}");
+    }
+    assert_eq!(yes.asked(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_files_are_used_up_opens_no_door() {
+    let (yes, keys) = open_doors().await;
+    for protocol in BOTH {
+        for host in ["127.0.0.1", "localhost"] {
+            println!("{protocol:?} at {host}");
+            let auther = Auther::start(protocol, Answer::Users(&[])).await;
+            let at = protocol.at(format!("{host}:{}", auther.addr().port()));
+            let page = Page::start(&format!("{{{at}, {keys}}}")).await;
+            page.gateway.allow_files(8);
+            let mut clients = Vec::new();
+            for _ in 0..16 {
+                clients.push(open(page.proxy).await);
+            }
+            let is_full = |line: &LogLine| line.field("msg").starts_with("can't accept");
+            eventually("the gateway to be full", PATIENCE, async || {
+                (!page.gateway.logs_matching(is_full).is_empty()).then_some(())
+            })
+            .await;
+            let request = format!("GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n{}\r\n", basic(USER, PASSWORD));
+            clients[0].send(request.as_bytes()).await;
+            let status = clients[0].receive("HTTP/1.1 407".len()).await;
+            assert_eq!(String::from_utf8_lossy(&status), "HTTP/1.1 407", "{}", page.gateway.log_text());
+            let log = page.gateway.log_text();
+            assert!(log.contains("Too many open files") && auther.asked() == 0, "{log}");
         }
     }
     assert_eq!(yes.asked(), 0);

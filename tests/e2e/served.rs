@@ -20,18 +20,10 @@ impl Served {
         let (grpc, http) = (["--grpc", "127.0.0.1:0"], ["--http", "127.0.0.1:0"]);
         let args = [&["plugin", "serve", &file, "--plugin", &plugin][..], &grpc, &http].concat();
         let server = Gateway::spawn(Dir::new(), &args);
-        let addr = async |protocol: &str| -> SocketAddr {
-            eventually("plugin serve to listen", PATIENCE, async || {
-                let log = server.log_text();
-                let at = log.find(&format!("/{protocol}"))?;
-                log[..at].rsplit(' ').next()?.parse().ok()
-            })
-            .await
-        };
         let blocks = [
             format!("{{type: wasm, addr: '{file}', {keys}}}"),
-            format!("{{type: grpc, addr: '{}'}}", addr("grpc").await),
-            format!("{{type: http, addr: 'http://{}/{module}'}}", addr("http").await),
+            format!("{{type: grpc, addr: '{}'}}", listening(&server, "grpc").await),
+            format!("{{type: http, addr: 'http://{}/{module}'}}", listening(&server, "http").await),
         ];
         Self { server, blocks }
     }
@@ -45,4 +37,14 @@ impl Served {
     pub(crate) fn log(&self) -> String {
         self.server.log_text()
     }
+}
+
+/// Where `plugin serve` listens, once it does.
+pub(crate) async fn listening(server: &Gateway, protocol: &str) -> SocketAddr {
+    eventually("plugin serve to listen", PATIENCE, async || {
+        let log = server.log_text();
+        let at = log.find(&format!("/{protocol}"))?;
+        log[..at].rsplit(' ').next()?.parse().ok()
+    })
+    .await
 }

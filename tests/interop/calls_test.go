@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os/exec"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -407,6 +408,7 @@ func TestCalls(t *testing.T) {
 
 			t.Run("drawspan", func(t *testing.T) {
 				binary := drawspanBinary(t)
+				expectAll(t, binary)
 				server := startPluginserver(t, flags...)
 				for _, c := range calls {
 					url := server.plugin(protocol, c.module)
@@ -439,6 +441,25 @@ func TestCalls(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+var function = regexp.MustCompile(`(?m)^\s*([a-z-]+): func\(`)
+
+// expectAll checks that every call of the contract has a row.
+func expectAll(t *testing.T, binary string) {
+	t.Helper()
+	contract, err := exec.Command(binary, "plugin", "wit").Output()
+	found := function.FindAllStringSubmatch(string(contract), -1)
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no contract: %v", err)
+	}
+	for _, f := range found {
+		isAsked := func(c call) bool { name, _, _ := strings.Cut(c.name, "/"); return name == f[1] }
+		// Modules don't ask `init`.
+		if f[1] != "init" && !slices.ContainsFunc(calls, isAsked) {
+			t.Errorf("no row asks %s", f[1])
+		}
 	}
 }
 

@@ -67,25 +67,46 @@ func checkRouter(t *testing.T, server, client, transport string) {
 	reaches(t, second, "192.0.2.2")
 }
 
-// Two routers that find each other's clients.
 func TestRouterDiscovery(t *testing.T) {
 	eachPair(t, func(t *testing.T, left, right string) {
-		plugins, first, second := startPluginserver(t), newSite(t), newSite(t)
-		for i, binary := range []string{left, right} {
-			start(t, nil, binary, "-C", configFile(t, `
+		plugins := startPluginserver(t)
+		checkDiscovery(t, left, right, "grpc", plugins.plugin("grpc", "router"), "http", plugins.plugin("http", "sd"))
+	})
+}
+
+// TestServeRouter has GOST ask components that `drawspan plugin serve` serves.
+func TestServeRouter(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"grpc", "http"} {
+		t.Run(protocol, func(t *testing.T) {
+			if !inNamespace(t) {
+				return
+			}
+			binary := drawspanBinary(t)
+			router, _ := startServe(t, binary, guestOf(t, "router"), protocol, "router", []string{"--config", "routes=192.0.2.0/24=gateway-0 203.0.113.0/24=gateway-1"})
+			sd, _ := startServe(t, binary, guestOf(t, "sd"), protocol, "sd", []string{"--keyvalue", "default"})
+			checkDiscovery(t, gostpeer, gostpeer, protocol, router, protocol, sd)
+		})
+	}
+}
+
+// checkDiscovery has two routers find each other's clients by these plugins.
+func checkDiscovery(t *testing.T, left, right, routerProtocol, router, sdProtocol, sd string) {
+	first, second := newSite(t), newSite(t)
+	for i, binary := range []string{left, right} {
+		start(t, nil, binary, "-C", configFile(t, `
 services:
 - {name: router, addr: ":842%[1]d", handler: {type: router, metadata: {router: router-0, sd: sd-0, entrypoint: "127.0.0.1:900%[1]d"}}, listener: {type: tcp}}
 routers:
-- {name: router-0, plugin: {type: grpc, addr: %[2]q}}
+- {name: router-0, plugin: {type: %[2]s, addr: %[3]q, token: gost}}
 sds:
-- {name: sd-0, plugin: {type: http, addr: %[3]q}}
-`, i, plugins.plugin("grpc", "router"), plugins.plugin("http", "sd")))
-		}
-		first.start(t, left, "-C", configFile(t, routerClient, "gateway-0", "192.0.2.2", "203.0.113.0/24", first.us+":8420", "tcp"))
-		second.start(t, left, "-C", configFile(t, routerClient, "gateway-1", "203.0.113.2", "192.0.2.0/24", second.us+":8421", "tcp"))
-		reaches(t, first, "203.0.113.2")
-		reaches(t, second, "192.0.2.2")
-	})
+- {name: sd-0, plugin: {type: %[4]s, addr: %[5]q, token: gost}}
+`, i, routerProtocol, router, sdProtocol, sd))
+	}
+	first.start(t, left, "-C", configFile(t, routerClient, "gateway-0", "192.0.2.2", "203.0.113.0/24", first.us+":8420", "tcp"))
+	second.start(t, left, "-C", configFile(t, routerClient, "gateway-1", "203.0.113.2", "192.0.2.0/24", second.us+":8421", "tcp"))
+	reaches(t, first, "203.0.113.2")
+	reaches(t, second, "192.0.2.2")
 }
 
 // Auther, ingress, router and sd of a router are asked the same by both gateways. With a limiter GOST panics.

@@ -1,8 +1,6 @@
 package interop
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,21 +8,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/go-gost/plugin/rewriter/proto"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 )
 
 // consult is a place where GOST asks a module, and what can be seen of the answer. Router and rewriter are not among them:
-// GOST's router needs a TUN device, and stable GOST has no rewriter (TestServeRoutes, TestServeRewrites).
+// GOST's router needs a TUN device, and stable GOST has no rewriter (TestServeRouter, TestServeRoutes, TestServeRewrites).
 type consult struct {
 	name, module string
 	server       []string // flags of pluginserver
@@ -319,58 +313,81 @@ func TestServeRoutes(t *testing.T) {
 	})
 }
 
-// TestServeRewrites asks with GOST's messages.
+// TestServeRewrites asks by the client of a newer GOST.
 func TestServeRewrites(t *testing.T) {
 	flags := []string{"--config", "replace=old => new\ngone =>"}
 	served(t, "rewriter", flags, func(t *testing.T, protocol, addr string) {
-		ask := rewriteOverHTTP
-		if protocol == "grpc" {
-			ask = rewriteOverGRPC
-		}
-		for data, want := range map[string]string{"the old one": "the new one", "the one": "nothing", "gone": "", "\xff\x00": "nothing"} {
-			if protocol == "grpc" && data == "gone" {
-				want = "nothing" // empty bytes and none are the same there
+		for _, c := range calls {
+			if c.module != "rewriter" {
+				continue
 			}
-			if got, err := ask(addr, []byte(data)); err != nil || got != want {
-				t.Errorf("%q becomes %q, want %q: %v", data, got, want, err)
+			if got, err := exec.Command(newer, protocol, addr, c.name).Output(); err != nil || !sameJSON(got, c.replyOver(protocol)) {
+				t.Errorf("%s: %s, want %s: %v", c.name, got, c.replyOver(protocol), err)
 			}
 		}
 	})
 }
 
-func rewriteOverGRPC(addr string, data []byte) (string, error) {
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return "", err
+// TestServeFailures lets GOST ask components that fail: nobody is let in, nothing is sent past a bypass or a chain, and nothing else
+// comes to a stop.
+func TestServeFailures(t *testing.T) {
+	origin := startOrigin(t)
+	_, port, _ := net.SplitHostPort(origin)
+	for _, f := range []struct{ module, function, want string }{
+		{"auther", "authenticator.authenticate", unauthorized},
+		{"admission", "admission.admit", "closed"},
+		{"bypass", "bypass.contains", forbidden},
+		{"hop", "hop.select", unavailable},
+		{"limiter", "traffic-limiter.limit", ok},
+		{"hosts", "host-mapper.lookup", ok},
+		{"resolver", "resolver.resolve", unavailable},
+		{"recorder", "recorder.write", ok},
+		{"observer", "observer.observe", ok},
+	} {
+		c := consults[slices.IndexFunc(consults, func(c consult) bool { return c.module == f.module })]
+		c = consult{config: c.config, visits: []visit{{here, "$ADDR", get("http://$ORIGIN/", credentials, "Connection: close\r\n"), f.want}}}
+		for _, protocol := range []string{"grpc", "http"} {
+			for name, answer := range map[string]string{"trap": `"Trap"`, "failed": `{"Error":{"Failed":"on purpose"}}`} {
+				t.Run(f.module+"/"+protocol+"/"+name, func(t *testing.T) {
+					t.Parallel() // much of it is waiting
+					places := []string{"$ORIGIN", origin, "$PORT", port}
+					for _, place := range []string{"$ADDR", "$NODE", "$ENTRY", "$OTHER"} {
+						places = append(places, place, unusedAddr(t))
+					}
+					script := f.function + `={"answer":` + answer + `}`
+					addr, told := startServe(t, drawspanBinary(t), "../guests/prebuilt/scripted.wasm", protocol, f.module, []string{"--config", script})
+					places = append(places, "$PLUGIN", fmt.Sprintf("{type: %s, addr: '%s', token: gost, timeout: 10s}", protocol, addr))
+					c.see(t, strings.NewReplacer(places...), told)
+					eventually(t, "the failure to be logged", nil, func() bool { return strings.Contains(told(), `"level":"error"`) })
+				})
+			}
+		}
 	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(context.Background(), "token", "gost"), deadline)
-	defer cancel()
-	reply, err := proto.NewRewriterClient(conn).Rewrite(ctx, &proto.RewriteRequest{Data: data, Metadata: []byte("{}")})
-	if err != nil || !reply.Ok || len(reply.Data) == 0 {
-		return "nothing", err
-	}
-	return string(reply.Data), nil
+	t.Run("rewriter", func(t *testing.T) {
+		for _, protocol := range []string{"grpc", "http"} {
+			addr, _ := startServe(t, drawspanBinary(t), "../guests/prebuilt/scripted.wasm", protocol, "rewriter", []string{"--config", `rewriter.rewrite={"answer":"Trap"}`})
+			// It would be an error if GOST's exchange ended here.
+			if got, err := exec.Command(newer, protocol, addr, "rewrite").Output(); err != nil || !sameJSON(got, "null") {
+				t.Errorf("%s: a failure becomes %s: %v", protocol, got, err)
+			}
+		}
+	})
 }
 
-func rewriteOverHTTP(addr string, data []byte) (string, error) {
-	body, err := json.Marshal(map[string][]byte{"data": data, "metadata": []byte("{}")})
-	if err != nil {
-		return "", err
+// TestServeTLS lets GOST ask a component over TLS.
+func TestServeTLS(t *testing.T) {
+	origin := startOrigin(t)
+	c := consults[slices.IndexFunc(consults, func(c consult) bool { return c.module == "auther" })]
+	for _, protocol := range []string{"grpc", "http"} {
+		t.Run(protocol, func(t *testing.T) {
+			cert, key := trusted(t)
+			flags := append([]string{"--tls-cert", cert, "--tls-key", key}, c.serve...)
+			addr, told := startServe(t, drawspanBinary(t), guestOf(t, "auther"), protocol, "auther", flags)
+			addr = strings.Replace(addr, "http://", "https://", 1)
+			plugin := fmt.Sprintf("{type: %s, addr: '%s', token: gost, tls: {secure: true}, timeout: 10s}", protocol, addr)
+			c.see(t, strings.NewReplacer("$ORIGIN", origin, "$ADDR", unusedAddr(t), "$PLUGIN", plugin), told)
+		})
 	}
-	response, err := http.Post(addr, "application/json", bytes.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	var reply struct {
-		OK   bool
-		Data []byte
-	}
-	if err := json.NewDecoder(response.Body).Decode(&reply); err != nil || !reply.OK || reply.Data == nil {
-		return "nothing", err
-	}
-	return string(reply.Data), nil
 }
 
 // TestServeToken presents the wrong token, over gRPC because stable GOST presents none over HTTP.

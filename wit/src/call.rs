@@ -8,6 +8,34 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 
 use crate::{ErrorKind, Module};
 
+/// Hands the request types of all calls, in the order of the WIT package, to the macro `$then`: `$then! { … ; Request, … }`, with
+/// what else it was given before the semicolon.
+#[macro_export]
+macro_rules! every_call {
+    ($then:ident $(, $($given:tt)*)?) => {
+        $then! {
+            $($($given)*)? ;
+            $crate::authenticator::AuthenticationRequest,
+            $crate::admission::AdmissionRequest,
+            $crate::bypass::BypassRequest,
+            $crate::hop::HopRequest,
+            $crate::traffic_limiter::LimitRequest,
+            $crate::host_mapper::LookupRequest,
+            $crate::resolver::ResolveRequest,
+            $crate::ingress::GetRuleRequest,
+            $crate::ingress::SetRuleRequest,
+            $crate::router::RouteRequest,
+            $crate::service_discovery::RegisterRequest,
+            $crate::service_discovery::RenewRequest,
+            $crate::service_discovery::DeregisterRequest,
+            $crate::service_discovery::GetServicesRequest,
+            $crate::recorder::WriteRequest,
+            $crate::observer::ObserveRequest,
+            $crate::rewriter::RewriteRequest
+        }
+    };
+}
+
 /// What the operator wrote as `onError`: how a module answers when its plugin can't.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnError {
@@ -76,6 +104,11 @@ pub trait Call:
 
     /// Whether a reply says no, or that there is nothing: such a reply is kept for `negativeTTL`.
     fn is_negative(reply: &Self::Reply) -> bool;
+
+    /// What is wrong with a reply that its type allows; it is then a bad one, whoever gave it.
+    fn flaw(_reply: &Self::Reply) -> Option<String> {
+        None
+    }
 
     /// What replies are kept by: everything that a plugin may look at, but for the port of a client's address, which is new
     /// with each connection.

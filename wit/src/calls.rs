@@ -19,7 +19,7 @@ use crate::router::{Route, RouteRequest};
 use crate::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest, Service};
 use crate::traffic_limiter::{LimitRequest, LimitScope, Rates};
 use crate::types::AddressFamily;
-use crate::{Call, ErrorKind, Leave, Module, OnError};
+use crate::{Call, ErrorKind, Leave, Module, OnError, every_call, node};
 
 /// What the calls' self-checks ask about: names and addresses that are nobody's.
 const HOST: &str = "self-check.invalid";
@@ -31,32 +31,35 @@ fn without_port(address: &str) -> String {
     address.parse::<SocketAddr>().map_or_else(|_| address.to_owned(), |address| address.ip().to_string())
 }
 
+/// The longest list in a reply. A plugin is not trusted to be short.
+pub const LONGEST_LIST: usize = 10_000;
+
+/// What is wrong with a list if it is longer.
+pub fn too_long<T>(list: &[T]) -> Option<String> {
+    (list.len() > LONGEST_LIST).then(|| format!("a list of {} entries", list.len()))
+}
+
 /// `onError: allow` for what guards a door: only while the plugin can't be reached, since a client may be able to cause
 /// anything else.
 fn opens(on_error: Option<OnError>, kind: ErrorKind) -> bool {
     on_error == Some(OnError::Allow) && kind == ErrorKind::Unavailable
 }
 
+macro_rules! leave {
+    ($module:expr ; $($call:ty),*) => {{
+        let mut leave = Leave { cache: false, repeat: false, shadow: false };
+        $(if <$call as Call>::MODULE as u8 == $module as u8 {
+            leave = leave.or(<$call as Call>::LEAVE);
+        })*
+        leave
+    }};
+}
+
 impl Module {
     /// What may be done with at least one of the module's calls.
     #[must_use]
     pub const fn leave(self) -> Leave {
-        match self {
-            Self::Auther => AuthenticationRequest::LEAVE,
-            Self::Admission => AdmissionRequest::LEAVE,
-            Self::Bypass => BypassRequest::LEAVE,
-            Self::Hop => HopRequest::LEAVE,
-            Self::Limiter => LimitRequest::LEAVE,
-            Self::Hosts => LookupRequest::LEAVE,
-            Self::Resolver => ResolveRequest::LEAVE,
-            Self::Ingress => GetRuleRequest::LEAVE.or(SetRuleRequest::LEAVE),
-            Self::Router => RouteRequest::LEAVE,
-            Self::Sd => (RegisterRequest::LEAVE.or(RenewRequest::LEAVE))
-                .or(DeregisterRequest::LEAVE.or(GetServicesRequest::LEAVE)),
-            Self::Recorder => WriteRequest::LEAVE,
-            Self::Observer => ObserveRequest::LEAVE,
-            Self::Rewriter => RewriteRequest::LEAVE,
-        }
+        every_call!(leave, self)
     }
 
     /// Whether the operator's `onError` changes what a failure of one of the module's calls means.
@@ -179,6 +182,10 @@ impl Call for HopRequest {
         reply.is_none()
     }
 
+    fn flaw(reply: &Self::Reply) -> Option<String> {
+        node(reply.as_deref()?.as_bytes()).err()
+    }
+
     fn cache_key(&self, mut state: &mut dyn Hasher) {
         let source = self.source_address.as_deref().map(without_port);
         (&self.network, &self.target_address, &self.host, &self.path, &self.client_id, source).hash(&mut state);
@@ -233,6 +240,10 @@ impl Call for LookupRequest {
         Some(Self { family: AddressFamily::Any, host: HOST.into(), client_id: None })
     }
 
+    fn flaw(reply: &Self::Reply) -> Option<String> {
+        too_long(reply)
+    }
+
     fn is_negative(reply: &Self::Reply) -> bool {
         reply.is_empty()
     }
@@ -251,6 +262,10 @@ impl Call for ResolveRequest {
 
     fn self_check() -> Option<Self> {
         Some(Self { family: AddressFamily::Any, host: HOST.into(), client_id: None })
+    }
+
+    fn flaw(reply: &Self::Reply) -> Option<String> {
+        too_long(reply)
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {
@@ -339,6 +354,10 @@ impl Call for GetServicesRequest {
 
     fn self_check() -> Option<Self> {
         Some(Self { name: "self-check".into() })
+    }
+
+    fn flaw(reply: &Self::Reply) -> Option<String> {
+        too_long(reply)
     }
 
     fn is_negative(reply: &Self::Reply) -> bool {

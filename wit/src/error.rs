@@ -5,7 +5,8 @@ use std::fmt;
 /// The kinds of failure. Policies and metrics branch on these and on nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The plugin can't be reached: nothing listens, the name doesn't resolve, the TLS handshake fails.
+    /// The plugin can't be reached: nothing listens, the name doesn't resolve, the TLS handshake fails. To a module that
+    /// [lets clients in](crate::Module::lets_in) only if no client can have brought it about.
     Unavailable,
     /// No answer within the call's time limit.
     Deadline,

@@ -14,6 +14,7 @@ mod call;
 mod calls;
 mod error;
 mod module;
+mod node;
 mod plugin;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated from the WIT text, which documents itself")]
@@ -32,8 +33,10 @@ pub use bindings::exports::drawspan::plugin::{
     router, service_discovery, traffic_limiter,
 };
 pub use call::{Call, Leave, OnError};
+pub use calls::{LONGEST_LIST, too_long};
 pub use error::{CallError, ErrorKind, Refusal, chain};
 pub use module::Module;
+pub use node::node;
 pub use plugin::{BoxPlugin, Plugin, boxed};
 
 /// The WIT package that this build speaks, without version.

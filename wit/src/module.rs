@@ -69,6 +69,12 @@ impl Module {
         }
     }
 
+    /// Whether it lets clients in: then nothing that a client may be able to bring about may count for a yes.
+    #[must_use]
+    pub const fn lets_in(self) -> bool {
+        matches!(self, Self::Auther | Self::Admission)
+    }
+
     /// The WIT interface that a component exports for it, without package and version: `authenticator`, …
     #[must_use]
     pub const fn interface(self) -> &'static str {

@@ -89,18 +89,7 @@ async fn latencies(client: &PluginClient, calls: usize) -> Vec<Duration> {
 }
 
 async fn client(backing: BackingSettings) -> PluginClient {
-    let settings = PluginSettings {
-        name: "auther-0".into(),
-        module: Module::Auther,
-        backing,
-        timeout: TIMEOUT,
-        concurrency: 1024,
-        retries: 0,
-        cache: None,
-        fallback: None,
-        shadow: None,
-        on_error: None,
-    };
+    let settings = PluginSettings { timeout: TIMEOUT, ..PluginSettings::new("auther-0", Module::Auther, backing) };
     let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
     PluginClient::load(settings, &metrics).await.unwrap()
 }

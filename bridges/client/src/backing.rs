@@ -6,20 +6,7 @@ use std::sync::Arc;
 use drawspan_bridge_grpc::{GrpcBridge, GrpcCall, GrpcError, GrpcSettings};
 use drawspan_bridge_http::{HttpBridge, HttpCall, HttpError, HttpSettings};
 use drawspan_bridge_wasm::{Counters, Engine, Function, LoadError, WasmBridge, WasmSettings};
-use drawspan_wit::admission::AdmissionRequest;
-use drawspan_wit::authenticator::AuthenticationRequest;
-use drawspan_wit::bypass::BypassRequest;
-use drawspan_wit::hop::HopRequest;
-use drawspan_wit::host_mapper::LookupRequest;
-use drawspan_wit::ingress::{GetRuleRequest, SetRuleRequest};
-use drawspan_wit::observer::ObserveRequest;
-use drawspan_wit::recorder::WriteRequest;
-use drawspan_wit::resolver::ResolveRequest;
-use drawspan_wit::rewriter::RewriteRequest;
-use drawspan_wit::router::RouteRequest;
-use drawspan_wit::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest};
-use drawspan_wit::traffic_limiter::LimitRequest;
-use drawspan_wit::{CallError, Module, Plugin};
+use drawspan_wit::{Call, CallError, ErrorKind, Module, Plugin, every_call};
 
 /// A call that every bridge can answer.
 pub trait PluginCall: GrpcCall + HttpCall {}
@@ -111,28 +98,15 @@ impl Backing {
     }
 }
 
+macro_rules! functions {
+    ($module:ident ; $($call:ty),*) => {
+        [$((<$call>::MODULE, Function::of::<$call>())),*].into_iter().filter(|(of, _)| *of == $module).map(|(_, function)| function)
+    };
+}
+
 /// The calls of a module.
 fn functions(module: Module) -> Vec<Function> {
-    match module {
-        Module::Auther => vec![Function::of::<AuthenticationRequest>()],
-        Module::Admission => vec![Function::of::<AdmissionRequest>()],
-        Module::Bypass => vec![Function::of::<BypassRequest>()],
-        Module::Hop => vec![Function::of::<HopRequest>()],
-        Module::Limiter => vec![Function::of::<LimitRequest>()],
-        Module::Hosts => vec![Function::of::<LookupRequest>()],
-        Module::Resolver => vec![Function::of::<ResolveRequest>()],
-        Module::Ingress => vec![Function::of::<GetRuleRequest>(), Function::of::<SetRuleRequest>()],
-        Module::Router => vec![Function::of::<RouteRequest>()],
-        Module::Sd => vec![
-            Function::of::<RegisterRequest>(),
-            Function::of::<RenewRequest>(),
-            Function::of::<DeregisterRequest>(),
-            Function::of::<GetServicesRequest>(),
-        ],
-        Module::Recorder => vec![Function::of::<WriteRequest>()],
-        Module::Observer => vec![Function::of::<ObserveRequest>()],
-        Module::Rewriter => vec![Function::of::<RewriteRequest>()],
-    }
+    every_call!(functions, module).collect()
 }
 
 impl<C: PluginCall> Plugin<C> for Backing {
@@ -140,7 +114,11 @@ impl<C: PluginCall> Plugin<C> for Backing {
         match self {
             Self::Grpc(bridge) => bridge.call(call).await,
             Self::Http(bridge) => bridge.call(call).await,
-            Self::Wasm(bridge) => bridge.call(call).await,
+            Self::Wasm(bridge) => {
+                let reply = bridge.call(call).await?;
+                // The other two have looked at it when they read it.
+                C::flaw(&reply).map_or(Ok(reply), |flaw| Err(CallError::new(ErrorKind::BadReply, flaw)))
+            }
         }
     }
 }

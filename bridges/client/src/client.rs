@@ -39,6 +39,25 @@ pub struct PluginSettings {
     pub on_error: Option<OnError>,
 }
 
+impl PluginSettings {
+    /// A block with the config's defaults: no policies but a time and calls in flight.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, module: Module, backing: BackingSettings) -> Self {
+        Self {
+            name: name.into(),
+            module,
+            backing,
+            timeout: Duration::from_secs(10),
+            concurrency: 1024,
+            retries: 0,
+            cache: None,
+            fallback: None,
+            shadow: None,
+            on_error: None,
+        }
+    }
+}
+
 /// What an operator writes as `shadow` and `sample`.
 #[derive(Clone)]
 pub struct ShadowSettings {

@@ -14,8 +14,10 @@ mod bytes;
 mod served;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use bench::{Bench, Said, same};
+use bench::{Answer, Bench, MAX_REPLY, Over, Said, Scene, same};
+use drawspan_plugin_client::PluginCall;
 use drawspan_wit::admission::{AdmissionRequest, Verdict};
 use drawspan_wit::authenticator::{AuthenticationRequest, ClientCertificate, Identity};
 use drawspan_wit::bypass::{BypassRequest, Match};
@@ -30,7 +32,7 @@ use drawspan_wit::router::{Route, RouteRequest};
 use drawspan_wit::service_discovery::{DeregisterRequest, GetServicesRequest, RegisterRequest, RenewRequest, Service};
 use drawspan_wit::traffic_limiter::{LimitRequest, LimitScope, Rates};
 use drawspan_wit::types::AddressFamily;
-use drawspan_wit::{Module, SOURCES};
+use drawspan_wit::{ErrorKind, Module, Plugin, SOURCES};
 
 #[tokio::test]
 async fn every_call_means_the_same_over_every_backing() {
@@ -93,8 +95,7 @@ async fn every_call(bench: &mut Bench) {
     let call =
         LookupRequest { family: AddressFamily::Ipv4, host: "example.org".into(), client_id: Some("alice".into()) };
     bench.row(call, vec![same(vec![]), addresses()]).await;
-    let call = ResolveRequest { family: AddressFamily::Any, host: "::1".into(), client_id: None };
-    bench.row(call, vec![same(vec![]), addresses()]).await;
+    bench.row(resolve_request(), vec![same(vec![]), addresses()]).await;
 
     let call = GetRuleRequest { host: "a b+ü&c=%2F.test:80".into(), service: Some("service-0".into()) };
     bench.row(call, vec![same(None), same(Some("$4d21094e-b74c-4916-86c1-d9fa36ea677b".into()))]).await;
@@ -138,6 +139,31 @@ async fn every_call(bench: &mut Bench) {
     // gRPC can't tell an empty body from none.
     let empty = Said { said: Some(vec![]), grpc: None, http: Some(vec![]) };
     bench.row(call, vec![same(None), same(Some(vec![0, 0xff])), empty]).await;
+}
+
+#[tokio::test]
+async fn a_reply_that_is_none_is_a_bad_one_over_every_backing() {
+    let bench = Bench::start().await;
+    for node in ["{}", "null", "no JSON", r#"{"addr":1}"#] {
+        bad_reply(&bench, hop_request(), Some(node.into()), "the node ").await;
+    }
+    bad_reply(&bench, resolve_request(), vec!["192.0.2.1".into(); 10_001], "a list of 10001 entries").await;
+}
+
+/// Asks `call` over each backing, where it is answered by `reply`.
+async fn bad_reply<C: PluginCall>(bench: &Bench, call: C, reply: C::Reply, reason: &str) {
+    let scene = Scene { asked: call, answer: Answer::Reply(reply) };
+    for over in Over::ALL {
+        let plugin = bench.bare(over, &scene, MAX_REPLY).await;
+        let Err(error) = plugin.call(Arc::new(scene.asked.clone())).await else { panic!("{over:?}: {reason}") };
+        assert_eq!(error.kind(), ErrorKind::BadReply, "{over:?}: {error}");
+        assert!(error.to_string().starts_with(reason), "{over:?}: {error}");
+    }
+}
+
+/// What a resolver is asked.
+fn resolve_request() -> ResolveRequest {
+    ResolveRequest { family: AddressFamily::Any, host: "::1".into(), client_id: None }
 }
 
 /// What a hop is asked.

@@ -16,7 +16,7 @@ use drawspan_plugin_client::{
     ShadowSettings, Target, TlsSettings,
 };
 use drawspan_plugin_serve::{Options, Server};
-use drawspan_testkit::{Authority, Misbehaviour, PATIENCE, eventually, misbehaving, unused_addr};
+use drawspan_testkit::{Authority, Misbehaviour, PATIENCE, Stuck, eventually, misbehaving, unused_addr};
 use drawspan_wit::admission::{AdmissionRequest, Verdict};
 use drawspan_wit::authenticator::{AuthenticationRequest, Identity};
 use drawspan_wit::hop::HopRequest;
@@ -33,6 +33,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const LONG: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Protocol {
@@ -45,9 +46,10 @@ use Protocol::{Grpc, Http};
 const BOTH: [Protocol; 2] = [Grpc, Http];
 
 impl Protocol {
-    fn at(self, addr: SocketAddr, tls: bool) -> BackingSettings {
+    /// A block without policies for who answers `C` at `addr`.
+    fn at<C: Call>(self, addr: SocketAddr, tls: bool) -> PluginSettings {
         let tls = tls.then(TlsSettings::default);
-        match self {
+        let backing = match self {
             Grpc => BackingSettings::Grpc(GrpcSettings {
                 target: Target::Tcp(addr.ip().to_string(), addr.port()),
                 tls,
@@ -57,13 +59,16 @@ impl Protocol {
                 max_reply: 1 << 20,
             }),
             Http => BackingSettings::Http(HttpSettings {
-                url: format!("http{}://{addr}/", if tls.is_some() { "s" } else { "" }).parse().unwrap(),
+                url: format!("http{}://{addr}/{}", if tls.is_some() { "s" } else { "" }, C::MODULE.as_str())
+                    .parse()
+                    .unwrap(),
                 tls,
                 token: None,
                 connect_timeout: PATIENCE,
                 max_reply: 1 << 20,
             }),
-        }
+        };
+        PluginSettings { timeout: LONG, ..PluginSettings::new("plugin-0", C::MODULE, backing) }
     }
 }
 
@@ -148,26 +153,7 @@ impl Peer {
     }
 
     fn settings<C: Call>(&self) -> PluginSettings {
-        let mut backing = self.protocol.at(self.addr, false);
-        if let BackingSettings::Http(settings) = &mut backing {
-            settings.url.set_path(C::MODULE.as_str());
-        }
-        settings::<C>(backing)
-    }
-}
-
-fn settings<C: Call>(backing: BackingSettings) -> PluginSettings {
-    PluginSettings {
-        name: "plugin-0".into(),
-        module: C::MODULE,
-        backing,
-        timeout: LONG,
-        concurrency: 1024,
-        retries: 0,
-        cache: None,
-        fallback: None,
-        shadow: None,
-        on_error: None,
+        self.protocol.at::<C>(self.addr, false)
     }
 }
 
@@ -253,7 +239,7 @@ async fn a_question_is_repeated_while_no_connection_can_be_made_and_nothing_else
 
 /// Over HTTP, where each attempt is a connection; gRPC pauses between connections.
 fn settings_of<C: Call>(server: &drawspan_testkit::Server) -> PluginSettings {
-    settings::<C>(Http.at(server.addr(), true))
+    Http.at::<C>(server.addr(), true)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,11 +248,7 @@ async fn a_question_outlives_the_restart_of_its_server() {
         println!("{protocol:?}");
         let broken = misbehaving(Misbehaviour::Garbage).await;
         let addr = broken.addr();
-        let mut backing = protocol.at(addr, true);
-        if let BackingSettings::Http(settings) = &mut backing {
-            settings.url.set_path("hosts");
-        }
-        let client = Client::new(PluginSettings { retries: 10, ..settings::<LookupRequest>(backing) }).await;
+        let client = Client::new(PluginSettings { retries: 10, ..protocol.at::<LookupRequest>(addr, true) }).await;
         let restart = async {
             eventually("a first attempt", PATIENCE, async || (broken.accepted() > 0).then_some(())).await;
             broken.stop().await;
@@ -289,11 +271,19 @@ async fn what_reached_a_server_is_not_repeated() {
         assert_eq!(declining.asked(), 1);
 
         let hanging = Peer::held(protocol, addresses()).await;
-        let timeout = Duration::from_millis(200);
-        let client = Client::new(PluginSettings { retries: 10, timeout, ..hanging.settings::<ResolveRequest>() }).await;
+        let client =
+            Client::new(PluginSettings { retries: 10, timeout: SHORT, ..hanging.settings::<ResolveRequest>() }).await;
         assert_eq!(client.ask(&resolve).await, Err(ErrorKind::Deadline));
         assert_eq!(client.counted("errors_total", r#",kind="deadline""#), 1);
         assert_eq!(hanging.asked(), 1);
+
+        for wrong in [Misbehaviour::Garbage, Misbehaviour::Reset] {
+            let server = misbehaving(wrong).await;
+            let settings = protocol.at::<ResolveRequest>(server.addr(), false);
+            let client = Client::new(PluginSettings { retries: 10, ..settings }).await;
+            assert_eq!(client.ask(&resolve).await, Err(ErrorKind::BadReply));
+            assert_eq!(server.accepted(), 1, "{wrong:?}");
+        }
     }
 }
 
@@ -341,6 +331,16 @@ async fn kept_replies_are_counted_and_messages_are_not_kept() {
             }
         }
 
+        // What is no answer isn't kept: the server is asked again.
+        let peer = Peer::declining(protocol).await;
+        let client =
+            Client::new(PluginSettings { cache: cache(LONG, LONG), ..peer.settings::<ResolveRequest>() }).await;
+        let resolve = ResolveRequest { family: AddressFamily::Any, host: "a.test".into(), client_id: None };
+        for asked in [1, 2] {
+            assert_eq!(client.ask(&resolve).await, Err(ErrorKind::Refused));
+            assert_eq!(peer.asked(), asked);
+        }
+
         let rule = Some("b".to_owned());
         let peer = Peer::answering(protocol, rule.clone()).await;
         let client =
@@ -381,7 +381,11 @@ async fn equal_questions_at_the_same_time_are_asked_once() {
 }
 
 fn shadowed(peer: &Peer, shadow: &Peer) -> PluginSettings {
-    let plugin = PluginSettings { name: "plugin-0.shadow".into(), ..shadow.settings::<AuthenticationRequest>() };
+    shadowed_by(peer, shadow.settings::<AuthenticationRequest>())
+}
+
+fn shadowed_by(peer: &Peer, shadow: PluginSettings) -> PluginSettings {
+    let plugin = PluginSettings { name: "plugin-0.shadow".into(), ..shadow };
     let shadow = Some(Box::new(ShadowSettings { plugin, sample: 1.0 }));
     PluginSettings { shadow, ..peer.settings::<AuthenticationRequest>() }
 }
@@ -408,6 +412,43 @@ async fn what_a_shadow_says_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_that_is_slow_wrong_or_dead_is_an_error_of_its_own() {
+    for protocol in BOTH {
+        let peer = Peer::answering(protocol, identity("alice")).await;
+        let dead = unused_addr();
+        let mut shadows = vec![(None, dead)];
+        for wrong in [Misbehaviour::Hold, Misbehaviour::Garbage, Misbehaviour::Reset, Misbehaviour::ResetAtOnce] {
+            let server = misbehaving(wrong).await;
+            let addr = server.addr();
+            shadows.push((Some((wrong, server)), addr));
+        }
+        for (wrong, addr) in &shadows {
+            println!("{protocol:?} {:?}", wrong.as_ref().map(|wrong| wrong.0));
+            let settings = protocol.at::<AuthenticationRequest>(*addr, false);
+            let client = Client::new(shadowed_by(&peer, PluginSettings { timeout: SHORT, ..settings })).await;
+            let count = |of: &str| client.counted("shadows_total", &format!(r#",outcome="{of}""#));
+            for asked in 1..=3 {
+                assert_eq!(client.ask(&authenticate()).await, Ok(identity("alice")));
+                eventually("an error", PATIENCE, async || (count("error") == asked).then_some(())).await;
+            }
+            assert_eq!(client.counted("errors_total", r#",kind="bad_reply""#), 0);
+        }
+
+        // One that comes back is compared again.
+        let client = Client::new(shadowed_by(&peer, protocol.at::<AuthenticationRequest>(dead, true))).await;
+        let count = |of: &str| client.counted("shadows_total", &format!(r#",outcome="{of}""#));
+        assert_eq!(client.ask(&authenticate()).await, Ok(identity("alice")));
+        eventually("an error", PATIENCE, async || (count("error") == 1).then_some(())).await;
+        let _back = Peer::secured(protocol, identity("alice"), dead).await;
+        eventually("a match", PATIENCE, async || {
+            assert_eq!(client.ask(&authenticate()).await, Ok(identity("alice")));
+            (count("match") > 0).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_are_answered_though_their_shadow_never_answered_anything() {
     for protocol in BOTH {
         println!("{protocol:?}");
@@ -430,6 +471,26 @@ async fn calls_are_answered_though_their_shadow_never_answered_anything() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lets_nobody_in_has_a_fallback_for_a_server_that_says_nothing_at_all() {
+    let stuck = Stuck::start().await;
+    for protocol in BOTH {
+        println!("{protocol:?}");
+        let fallback = Peer::answering(protocol, addresses()).await;
+        let mut silent = protocol.at::<LookupRequest>(stuck.addr(), false);
+        match &mut silent.backing {
+            BackingSettings::Grpc(settings) => settings.connect_timeout = SHORT,
+            BackingSettings::Http(settings) => settings.connect_timeout = SHORT,
+            BackingSettings::Wasm(..) => unreachable!("it has a protocol"),
+        }
+        let second = PluginSettings { name: "plugin-0.fallback".into(), ..fallback.settings::<LookupRequest>() };
+        let block = PluginSettings { fallback: Some(Box::new(second)), ..silent };
+        let client = Client::new(block).await;
+        assert_eq!(client.ask(&lookup()).await, Ok(addresses()));
+        assert_eq!((client.counted("fallbacks_total", ""), fallback.asked()), (1, 1));
+    }
+}
+
 /// What a caller gets of a server that declines and of none, without `onError`, with `deny` and with `allow`.
 async fn failing<C: PluginCall>(
     call: C,
@@ -444,7 +505,7 @@ async fn failing<C: PluginCall>(
             println!("{} {protocol:?} {on_error:?}", C::FUNCTION);
             let client = Client::new(PluginSettings { on_error, ..peer.settings::<C>() }).await;
             assert_eq!(client.ask(&call).await, declined[i]);
-            let nobody = settings::<C>(protocol.at(unused_addr(), false));
+            let nobody = protocol.at::<C>(unused_addr(), false);
             let client = Client::new(PluginSettings { on_error, ..nobody }).await;
             assert_eq!(client.ask(&call).await, away[i]);
         }
@@ -473,7 +534,9 @@ async fn on_error_decides_where_it_may() {
         client_id: None,
         source_address: None,
     };
-    failing(call, [Err(REFUSED), Err(REFUSED), Ok(None)], [Err(AWAY), Err(AWAY), Ok(None)]).await;
+    // The server answers by a node that nobody can dial, for GOST's sake.
+    const NO_NODE: ErrorKind = ErrorKind::BadReply;
+    failing(call, [Err(NO_NODE), Err(NO_NODE), Ok(None)], [Err(AWAY), Err(AWAY), Ok(None)]).await;
 
     let call = LimitRequest {
         scope: LimitScope::Client,

@@ -7,13 +7,9 @@ mod word;
 
 use drawspan_wit::authenticator::ClientCertificate;
 use drawspan_wit::observer::{EventDetail, Stats, Status};
-use drawspan_wit::{CallError, ErrorKind};
-use serde_json::{Deserializer, Map, Value};
+use drawspan_wit::{CallError, ErrorKind, too_long};
 
 pub use word::Word;
-
-/// The longest list in a reply. A plugin server is not trusted to be short.
-pub const LONGEST_LIST: usize = 10_000;
 
 /// An answer that can't be used.
 pub fn unusable(reason: impl Into<String>) -> CallError {
@@ -77,28 +73,27 @@ pub fn from_metadata(bytes: Vec<u8>) -> Result<Option<String>, String> {
     Ok(known(text).filter(|text| text.trim() != "null"))
 }
 
+/// The node that stands for a hop's failure: one without an address. GOST can't dial it, and its dial fails; anything else that
+/// isn't a node means "no node" to it, which on the first hop means directly to the target.
+pub const NO_ADDRESS: &[u8] = b"{}";
+
 /// A node as JSON text: the first value in `bytes`, as Go reads it.
 ///
 /// # Errors
-/// When it isn't an object with an `addr`, which is all that is looked at here. GOST: dials the empty address.
+/// When it isn't a [node](drawspan_wit::node). GOST: dials the empty address.
 pub fn node(bytes: &[u8]) -> Result<String, CallError> {
-    let mut values = Deserializer::from_slice(bytes).into_iter::<Map<String, Value>>();
-    let first = values.next().ok_or_else(|| unusable("the node is empty"))?;
-    let node = first.map_err(|error| unusable(format!("the node is not a JSON object: {error}")))?;
-    let mut addr = node.iter().filter(|(key, _)| key.eq_ignore_ascii_case("addr")).map(|(_, value)| value);
-    if !addr.any(|addr| addr.as_str().is_some_and(|addr| !addr.is_empty())) {
-        return Err(unusable("the node has no addr"));
-    }
-    let text = bytes.get(..values.byte_offset()).unwrap_or(bytes).trim_ascii();
-    String::from_utf8(text.into()).map_err(|_| unusable("the node is not UTF-8"))
+    drawspan_wit::node(bytes).map(str::to_owned).map_err(unusable)
 }
 
 /// A list of bounded length.
 ///
 /// # Errors
-/// When it is longer than [`LONGEST_LIST`].
+/// When it is [too long](drawspan_wit::too_long).
 pub fn list<T>(list: Vec<T>) -> Result<Vec<T>, CallError> {
-    if list.len() <= LONGEST_LIST { Ok(list) } else { Err(unusable(format!("a list of {} entries", list.len()))) }
+    match too_long(&list) {
+        None => Ok(list),
+        Some(flaw) => Err(unusable(flaw)),
+    }
 }
 
 /// The reply to a message whose effect is the point.
@@ -126,6 +121,8 @@ pub fn detail(kind: &str, stats: Option<Stats>, status: Option<(&str, String)>) 
 
 #[cfg(test)]
 mod tests {
+    use drawspan_wit::LONGEST_LIST;
+
     use super::*;
 
     #[test]
@@ -140,21 +137,6 @@ mod tests {
             assert_eq!((to_rate(limit), from_rate(rate)), (rate, read), "{limit:?}");
         }
         assert_eq!((from_rate(-1), from_rate(i64::MIN)), (None, None));
-    }
-
-    #[test]
-    fn a_node_is_an_object_with_an_address() {
-        for (bytes, text) in [
-            (r#"{"addr":"a:1"}"#, r#"{"addr":"a:1"}"#),
-            (" {\"Addr\":\"a:1\"}\n trailing", r#"{"Addr":"a:1"}"#),
-            (r#"{"name":"n","addr":"é:1"}{}"#, r#"{"name":"n","addr":"é:1"}"#),
-        ] {
-            assert_eq!(node(bytes.as_bytes()).unwrap(), text);
-        }
-        for bytes in ["", " ", "{}", "null", "[]", r#""a:1""#, r#"{"addr":""}"#, r#"{"addr":1}"#, r#"{"addr":"a:1""#] {
-            assert_eq!(node(bytes.as_bytes()).unwrap_err().kind(), ErrorKind::BadReply, "{bytes}");
-        }
-        assert!(node(b"{\"addr\":\"\xff\"}").is_err());
     }
 
     #[test]

@@ -120,10 +120,12 @@ fn origin(target: &Target, tls: Option<&TlsSettings>) -> Uri {
 impl<C: GrpcCall> Plugin<C> for GrpcBridge {
     async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
         let message = frame(&call.encode())?;
-        let mut sender = self.channel.ready().await?;
+        let mut sender = self.channel.ready(C::MODULE).await?;
         let (response, mut body) = sender.send_request(self.request(C::PATH), false).map_err(|e| lost(&e))?;
-        body.send_data(message, true).map_err(|e| lost(&e))?;
-        let (head, body) = response.await.map_err(|e| lost(&e))?.into_parts();
+        // A server may answer, and be done with the call, before it has read all.
+        let sent = body.send_data(message, true);
+        let response = response.await.map_err(|error| lost(sent.as_ref().err().unwrap_or(&error)))?;
+        let (head, body) = response.into_parts();
         // Where there is no message, the status needs no trailers.
         if head.headers.contains_key("grpc-status") {
             check(&head.headers)?;

@@ -6,8 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use drawspan_bridge_transport::Connector;
-use drawspan_wit::{CallError, ErrorKind, chain};
+use drawspan_bridge_transport::{ConnectError, Connector};
+use drawspan_wit::{CallError, Module, chain};
 use h2::client::{Builder, SendRequest};
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
@@ -32,11 +32,17 @@ pub(crate) struct Channel {
     attempts: Mutex<Option<Failure>>,
 }
 
-/// The last attempt to connect failed. Until the pause is over, calls fail at once with the same reason.
+/// The last attempt to connect failed. Until the pause is over, calls fail at once for the same reason.
 struct Failure {
-    reason: String,
+    error: ConnectError,
     pause: Duration,
     retry_at: Instant,
+}
+
+impl Failure {
+    fn of(&self, module: Module) -> CallError {
+        CallError::new(self.error.kind(module), self.error.to_string())
+    }
 }
 
 impl Channel {
@@ -44,8 +50,8 @@ impl Channel {
         Self { connector, current: RwLock::new(None), attempts: Mutex::new(None) }
     }
 
-    /// The connection, or a new one.
-    pub(crate) async fn ready(&self) -> Result<SendRequest<Bytes>, CallError> {
+    /// The connection, or a new one, for a call of `module`.
+    pub(crate) async fn ready(&self, module: Module) -> Result<SendRequest<Bytes>, CallError> {
         if let Some(sender) = self.connected().await {
             return Ok(sender);
         }
@@ -56,7 +62,7 @@ impl Channel {
         if let Some(failure) = &*failure
             && Instant::now() < failure.retry_at
         {
-            return Err(CallError::new(ErrorKind::Unavailable, failure.reason.clone()));
+            return Err(failure.of(module));
         }
         match self.connect().await {
             Ok(sender) => {
@@ -64,10 +70,9 @@ impl Channel {
                 *self.current.write() = Some(sender.clone());
                 Ok(sender)
             }
-            Err(reason) => {
+            Err(error) => {
                 let pause = failure.as_ref().map_or(FIRST_PAUSE, |last| (last.pause * 8 / 5).min(LONGEST_PAUSE));
-                *failure = Some(Failure { reason: reason.clone(), pause, retry_at: Instant::now() + pause });
-                Err(CallError::new(ErrorKind::Unavailable, reason))
+                Err(failure.insert(Failure { error, pause, retry_at: Instant::now() + pause }).of(module))
             }
         }
     }
@@ -78,8 +83,8 @@ impl Channel {
         sender.ready().await.ok()
     }
 
-    async fn connect(&self) -> Result<SendRequest<Bytes>, String> {
-        let stream = self.connector.connect().await.map_err(|error| error.to_string())?;
+    async fn connect(&self) -> Result<SendRequest<Bytes>, ConnectError> {
+        let stream = self.connector.connect().await?;
         let (sender, mut connection) = Builder::new()
             .enable_push(false)
             .initial_window_size(CALL_WINDOW)
@@ -87,7 +92,7 @@ impl Channel {
             .max_header_list_size(MAX_HEADERS)
             .handshake(stream.into_tokio())
             .await
-            .map_err(|error| chain(&error))?;
+            .map_err(|error| ConnectError::Lost(chain(&error)))?;
         // Ends by itself when the last sender is dropped or the connection is lost; the calls under way say how. When it is
         // woken, all others that can go on do so first: their questions are written together, and what was answered
         // meanwhile is read together. With many calls in flight that is a third of the CPU time.

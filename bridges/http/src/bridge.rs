@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use drawspan_bridge_gost::unusable;
-use drawspan_bridge_transport::{Connector, TlsError, TlsSettings, basic, redacted, target};
-use drawspan_wit::{CallError, ErrorKind, Plugin, Refusal, chain};
+use drawspan_bridge_transport::{ConnectError, Connector, TlsError, TlsSettings, basic, redacted, target};
+use drawspan_wit::{CallError, ErrorKind, Module, Plugin, Refusal, chain};
 use flate2::read::GzDecoder;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
@@ -87,12 +87,13 @@ impl HttpBridge {
         })
     }
 
-    async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, CallError> {
+    async fn ask(&self, module: Module, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, CallError> {
         self.client.request(request).await.map_err(|error| {
-            let kind = if error.is_connect() { ErrorKind::Unavailable } else { ErrorKind::BadReply };
-            let what = if error.is_connect() { "" } else { "connection lost: " };
-            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), chain);
-            CallError::new(kind, format!("{what}{why}"))
+            let source = std::error::Error::source(&error);
+            match source.and_then(|source| source.downcast_ref::<ConnectError>()) {
+                Some(error) => CallError::new(error.kind(module), error.to_string()),
+                None => unusable(format!("connection lost: {}", source.map_or_else(|| error.to_string(), chain))),
+            }
         })
     }
 
@@ -183,7 +184,7 @@ impl<C: HttpCall> Plugin<C> for HttpBridge {
         if let Some(value) = &self.authorization {
             headers.insert(AUTHORIZATION, value.clone());
         }
-        let reply = self.ask(request).await?;
+        let reply = self.ask(C::MODULE, request).await?;
         match reply.status() {
             StatusCode::OK => C::decode(&self.body(reply).await?),
             status => C::decode_status(status).ok_or_else(|| refused(status)),

@@ -38,7 +38,7 @@ impl<P: AnyPlugin> Server<P> {
         self.accept(listener, Protocol::Grpc, shutdown).await;
     }
 
-    /// The same over HTTP: each module at a path of its name, e.g. `/auther`; the only module that there is at any path.
+    /// The same over HTTP: each module at a path of its name, e.g. `/auther`; the only module that there is at any path but those of others.
     pub async fn serve_http(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
         self.accept(listener, Protocol::Http, shutdown).await;
     }

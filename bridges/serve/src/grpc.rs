@@ -40,8 +40,11 @@ impl<P: AnyPlugin> Server<P> {
         let route = routes
             .find(|route| route.path == request.uri().path())
             .ok_or_else(|| Status::unimplemented("this plugin has no such method"))?;
-        let message = self.message(request.into_body()).await?;
-        (route.grpc)(&self.plugin, message).await
+        let answer = async {
+            let message = self.message(request.into_body()).await?;
+            (route.grpc)(&self.plugin, message).await
+        };
+        answer.await.or_else(|status| route.grpc_failure.clone().ok_or(status))
     }
 
     /// The one message of a body.
@@ -70,10 +73,8 @@ impl<P: AnyPlugin> Server<P> {
 pub(crate) async fn call<C: GrpcCall, P: Plugin<C>>(plugin: &P, message: Bytes) -> Result<Vec<u8>, Status> {
     let request = C::Request::decode(message).map_err(|error| Status::invalid_argument(error.to_string()))?;
     let request = C::decode_request(request).map_err(Status::invalid_argument)?;
-    match plugin.call(Arc::new(request)).await {
-        Ok(reply) => Ok(C::encode_reply(reply).encode_to_vec()),
-        Err(error) => C::failure_reply().map(|reply| reply.encode_to_vec()).ok_or_else(|| status(&error)),
-    }
+    let reply = plugin.call(Arc::new(request)).await.map_err(|error| status(&error))?;
+    Ok(C::encode_reply(reply).encode_to_vec())
 }
 
 fn status(error: &CallError) -> Status {

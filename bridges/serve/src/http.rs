@@ -39,22 +39,27 @@ impl<P: AnyPlugin> Server<P> {
         let query = head.uri.query().unwrap_or_default();
         let parameters = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let limit = self.options.max_request;
-        let body = match self.read(body, limit).await {
-            Ok(body) => body,
-            Err(BodyError::TooLarge) => {
-                return error(StatusCode::PAYLOAD_TOO_LARGE, &format!("a request has {limit} bytes at most"));
-            }
-            Err(BodyError::CutOff) => return error(StatusCode::BAD_REQUEST, "the request was cut off"),
-            Err(BodyError::Late) => return error(StatusCode::REQUEST_TIMEOUT, "the request was not sent in time"),
+        let answer = async {
+            let body = self.read(body, limit).await.map_err(|error| match error {
+                BodyError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, format!("a request has {limit} bytes at most")),
+                BodyError::CutOff => (StatusCode::BAD_REQUEST, "the request was cut off".into()),
+                BodyError::Late => (StatusCode::REQUEST_TIMEOUT, "the request was not sent in time".into()),
+            })?;
+            (route.http)(&self.plugin, body, parameters).await
         };
-        let (status, body) = (route.http)(&self.plugin, body, parameters).await;
-        json(status, body)
+        match (answer.await, &route.http_failure) {
+            (Ok((status, body)), _) => json(status, body),
+            (Err(_), Some(body)) => json(StatusCode::OK, body.clone()),
+            (Err((status, reason)), None) => error(status, &reason),
+        }
     }
 
-    /// What is asked at a path: the module of its name, or the only one that there is.
+    /// What is asked at a path: the module of its name; where no module has that name, the only one that there is.
     fn module(&self, path: &str) -> Option<Module> {
-        let named = self.modules.iter().find(|module| module.as_str() == path.trim_matches('/'));
-        named.or_else(|| self.modules.iter().next().filter(|_| self.modules.len() == 1)).copied()
+        match Module::ALL.into_iter().find(|module| module.as_str() == path.trim_matches('/')) {
+            Some(named) => self.modules.contains(&named).then_some(named),
+            None => self.modules.iter().next().filter(|_| self.modules.len() == 1).copied(),
+        }
     }
 }
 
@@ -64,23 +69,14 @@ fn bearer(head: &Parts) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
 
+/// A status and a body; or a status and the reason why there is no answer.
+pub(crate) type Reply = Result<(StatusCode, Vec<u8>), (StatusCode, String)>;
+
 /// Answers one call.
-pub(crate) async fn call<C: HttpCall, P: Plugin<C>>(
-    plugin: &P,
-    body: Bytes,
-    parameters: Parameters,
-) -> (StatusCode, Vec<u8>) {
-    let request = match C::decode_request(&body, &parameters) {
-        Ok(request) => request,
-        Err(reason) => return (StatusCode::BAD_REQUEST, explain(&reason)),
-    };
-    match plugin.call(Arc::new(request)).await {
-        Ok(reply) => C::encode_reply(reply),
-        Err(error) => match C::failure_reply() {
-            Some(body) => (StatusCode::OK, body),
-            None => (status(&error), explain(&error.to_string())),
-        },
-    }
+pub(crate) async fn call<C: HttpCall, P: Plugin<C>>(plugin: &P, body: Bytes, parameters: Parameters) -> Reply {
+    let request = C::decode_request(&body, &parameters).map_err(|reason| (StatusCode::BAD_REQUEST, reason))?;
+    let reply = plugin.call(Arc::new(request)).await.map_err(|error| (status(&error), error.to_string()))?;
+    Ok(C::encode_reply(reply))
 }
 
 fn status(error: &CallError) -> StatusCode {
@@ -96,12 +92,8 @@ fn status(error: &CallError) -> StatusCode {
     }
 }
 
-fn explain(reason: &str) -> Vec<u8> {
-    serde_json::json!({ "error": reason }).to_string().into_bytes()
-}
-
 fn error(status: StatusCode, reason: &str) -> Response<Body> {
-    json(status, explain(reason))
+    json(status, serde_json::json!({ "error": reason }).to_string().into_bytes())
 }
 
 fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {

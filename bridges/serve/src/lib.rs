@@ -63,7 +63,7 @@ impl Default for Options {
 pub struct Server<P> {
     plugin: P,
     modules: HashSet<Module>,
-    routes: [Route<P>; routes::COUNT],
+    routes: Vec<Route<P>>,
     options: Options,
 }
 

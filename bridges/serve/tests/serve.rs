@@ -16,7 +16,9 @@ use drawspan_wit::authenticator::{AuthenticationRequest, Identity};
 use drawspan_wit::bypass::{BypassRequest, Match};
 use drawspan_wit::hop::HopRequest;
 use drawspan_wit::recorder::WriteRequest;
+use drawspan_wit::resolver::ResolveRequest;
 use drawspan_wit::rewriter::RewriteRequest;
+use drawspan_wit::types::AddressFamily;
 use drawspan_wit::{Call, CallError, ErrorKind, Module, Plugin, Refusal};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -168,6 +170,18 @@ async fn a_token_that_is_asked_for_must_be_right() {
     served.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_arrives_though_the_server_reads_no_more() {
+    let served = Served::all(Options { token: Some("secret".into()), ..Options::default() }).await;
+    let bridge = served.grpc_bridge(None, None);
+    // The server's answer may come before all is sent, which takes luck.
+    for _ in 0..5000 {
+        let error = bridge.call(alice()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the server answered Unauthenticated: the token is missing or wrong");
+    }
+    served.end().await;
+}
+
 #[tokio::test]
 async fn both_speak_tls() {
     let authority = Authority::new();
@@ -200,7 +214,7 @@ async fn modules_that_a_plugin_lacks_are_not_there() {
 }
 
 #[tokio::test]
-async fn the_only_module_is_at_every_path() {
+async fn the_only_module_is_at_every_path_but_those_of_others() {
     let served = Served::start(Scripted::failing(), &[Module::Auther], Options::default()).await;
     for path in ["/", "/auth", "/auther", "/auther/", "/x?y"] {
         let request = Request::post(path).body(Full::new(Bytes::from_static(b"{\"username\":\"bob\"}"))).unwrap();
@@ -208,6 +222,9 @@ async fn the_only_module_is_at_every_path() {
         assert_eq!(reply.status(), StatusCode::OK, "{path}");
         assert_eq!(reply.into_body().collect().await.unwrap().to_bytes(), r#"{"ok":true,"id":"bob"}"#);
     }
+    // Whoever asks for another module would misunderstand the answer: to a bypass, `ok: false` means that all may pass.
+    let request = Request::post("/bypass").body(Full::new(Bytes::from_static(b"{}"))).unwrap();
+    assert_eq!(http(served.http, request).await.status(), StatusCode::NOT_FOUND);
     served.end().await;
 }
 
@@ -295,19 +312,13 @@ async fn failures_are_told_by_kind() {
         (failed(ErrorKind::Deadline), "DeadlineExceeded", "504 Gateway Timeout"),
     ] {
         let served = Served::start(Scripted(error), &Module::ALL, Options::default()).await;
-        let hop = Arc::new(HopRequest {
-            network: None,
-            target_address: None,
-            host: None,
-            path: None,
-            client_id: None,
-            source_address: None,
-        });
-        let error = served.grpc_bridge(None, None).call(Arc::clone(&hop)).await.unwrap_err();
+        let resolve =
+            Arc::new(ResolveRequest { family: AddressFamily::Any, host: "example.org".into(), client_id: None });
+        let error = served.grpc_bridge(None, None).call(Arc::clone(&resolve)).await.unwrap_err();
         assert_eq!(error.to_string(), format!("the server answered {code}: on purpose"));
         // A plugin behind a server must not pass for a server that can't be reached, which may open a door.
         assert_ne!(error.kind(), ErrorKind::Unavailable);
-        let error = served.http_bridge(Module::Hop, None, None).call(hop).await.unwrap_err();
+        let error = served.http_bridge(Module::Resolver, None, None).call(resolve).await.unwrap_err();
         assert_eq!(error.to_string(), format!("the server answered {status}"));
         served.end().await;
     }
@@ -329,6 +340,32 @@ async fn where_gost_would_do_worse_a_failure_is_an_answer() {
     });
     assert!(served.grpc_bridge(None, None).call(Arc::clone(&bypass)).await.is_err());
     assert_eq!(served.http_bridge(Module::Bypass, None, None).call(bypass).await.unwrap(), Match::Matched);
+    let hop = Arc::new(HopRequest {
+        network: None,
+        target_address: None,
+        host: None,
+        path: None,
+        client_id: None,
+        source_address: None,
+    });
+    let error = served.grpc_bridge(None, None).call(Arc::clone(&hop)).await.unwrap_err();
+    assert_eq!(error.to_string(), "the node has no addr");
+    let error = served.http_bridge(Module::Hop, None, None).call(hop).await.unwrap_err();
+    assert_eq!(error.to_string(), "the node has no addr");
+
+    // Also when the plugin isn't even asked: a client of GOST's may choose how long its question is.
+    for (path, answer) in [("/bypass", r#"{"ok":true}"#), ("/hop", "{}"), ("/rewriter", r#"{"ok":false,"data":null}"#)]
+    {
+        for body in ["no JSON".to_owned(), format!(r#"{{"path":"{}"}}"#, "x".repeat(5 << 20))] {
+            let reply = http(served.http, Request::post(path).body(Full::new(body.into())).unwrap()).await;
+            assert_eq!(reply.status(), StatusCode::OK, "{path}");
+            assert_eq!(reply.into_body().collect().await.unwrap().to_bytes(), answer, "{path}");
+        }
+    }
+    for path in ["/proto.Hop/Select", "/proto.Rewriter/Rewrite"] {
+        let (_, headers) = grpc(served.grpc, grpc_request(path, b"\0\0\0\0\x01\xff")).await;
+        assert_eq!(headers["grpc-status"], "0", "{path}");
+    }
     served.end().await;
 }
 

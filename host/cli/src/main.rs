@@ -4,7 +4,7 @@ mod args;
 mod logging;
 mod plugin;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,7 +31,11 @@ fn main() -> ExitCode {
         Some(Command::Run(config)) => start(&config, Mode::Run),
         Some(Command::Check(config)) => start(&config, Mode::Check),
         Some(Command::Plugin { command }) => plugin::run(command).unwrap_or_else(|error| {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            // Whoever read along may have read enough: `… | head`.
+            let is_unread = error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe);
+            if !is_unread {
+                let _ = writeln!(io::stderr(), "error: {}", drawspan_wit::chain(error.as_ref()));
+            }
             ExitCode::FAILURE
         }),
     }
@@ -47,7 +51,7 @@ fn start(args: &ConfigArgs, mode: Mode) -> ExitCode {
     let result = args.inputs().map_err(Failure::Other).and_then(|inputs| {
         if let Some(format) = args.output {
             let text = drawspan_config::render(&inputs, format).map_err(Failure::Config)?;
-            return std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::Other(error.into()));
+            return io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::Other(error.into()));
         }
         let Loaded { config, warnings, besides_plugins } =
             drawspan_config::load(&inputs, args.strict).map_err(Failure::Config)?;
@@ -73,7 +77,7 @@ fn start(args: &ConfigArgs, mode: Mode) -> ExitCode {
             BAD_CONFIG.into()
         }
         Err(Failure::Other(error)) => {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(io::stderr(), "error: {}", drawspan_wit::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -85,7 +89,7 @@ enum Failure {
 }
 
 pub(crate) fn report(diagnostics: &[Diagnostic]) {
-    let mut stderr = std::io::stderr().lock();
+    let mut stderr = io::stderr().lock();
     for diagnostic in diagnostics {
         let _ = writeln!(stderr, "{diagnostic}\n");
     }

@@ -54,6 +54,11 @@ impl HttpUrl {
         matches!(url.scheme(), "http" | "https").then_some(Self(url))
     }
 
+    /// The same, where GOST takes a URL without a scheme for `http`.
+    pub(crate) fn parse_bare(text: &str) -> Option<Self> {
+        if text.contains("://") { Self::parse(text) } else { Self::parse(&format!("http://{text}")) }
+    }
+
     /// The URL with everything in it. Don't log it.
     pub fn expose(&self) -> &Url {
         &self.0

@@ -29,6 +29,8 @@ pub(crate) struct Context {
     strict: bool,
     /// Whether this comes from a plugin that may not name what is on this machine.
     pub(crate) untrusted: bool,
+    /// Whether the URL of an HTTP plugin may lack its scheme.
+    pub(crate) bare_urls: bool,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) names: Names,
     pub(crate) files: Files,
@@ -43,6 +45,7 @@ impl Context {
         Self {
             strict,
             untrusted: false,
+            bare_urls: false,
             diagnostics: Vec::new(),
             names: Names::default(),
             expressions: u32::MAX,

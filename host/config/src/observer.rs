@@ -33,7 +33,11 @@ pub struct ServiceDiscovery {
 }
 
 pub(crate) fn observer(item: &Item<'_>, cx: &mut Context) -> Option<Observer> {
-    let (name, plugin) = plugin_only(item, Kind::Observer, cx)?;
+    // As in GOST: of all plugins, only an observer's URL may lack its scheme.
+    cx.bare_urls = true;
+    let read = plugin_only(item, Kind::Observer, cx);
+    cx.bare_urls = false;
+    let (name, plugin) = read?;
     Some(Observer { name, plugin })
 }
 

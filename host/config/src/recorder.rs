@@ -135,7 +135,7 @@ fn tcp(item: &Item<'_>, cx: &mut Context) -> Option<RecorderKind> {
 fn http(item: &Item<'_>, cx: &mut Context) -> Option<RecorderKind> {
     let mut object = Object::new(item, cx)?;
     let url = match object.take("url") {
-        Some(item) => item.parsed("a full http or https URL", cx, HttpUrl::parse),
+        Some(item) => item.parsed("an http or https URL", cx, HttpUrl::parse_bare),
         None => object.missing("url", cx),
     };
     let timeout = timeout(&mut object, cx);

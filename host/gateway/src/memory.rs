@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 /// Fewer connections than this hold too little to care.
@@ -15,18 +15,17 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Has the system get back what the allocator keeps, whenever half of many connections are gone; for ever. The allocator would
 /// keep the memory of the most connections that there ever were.
 pub(crate) async fn give_back(connections: &TaskTracker) {
-    let mut most = 0;
-    let mut last = None;
+    let (mut most, mut pause) = (0, Duration::ZERO);
     loop {
         sleep(LOOK).await;
+        // Those that come and go during a pause count too.
+        pause = pause.saturating_sub(LOOK);
         let now = connections.len();
         most = most.max(now);
-        // Those count, too, that come and go meanwhile.
-        let rested = last.is_none_or(|last: Instant| last.elapsed() >= PAUSE);
-        if most >= MANY && now <= most / 2 && rested {
+        if pause.is_zero() && most >= MANY && now <= most / 2 {
             // Failing costs memory, nothing else.
             let _ = tokio::task::spawn_blocking(trim).await;
-            (most, last) = (now, Some(Instant::now()));
+            (most, pause) = (now, PAUSE);
         }
     }
 }

@@ -39,6 +39,13 @@ impl Authority {
         roots
     }
 
+    /// The authority's own certificate, in a server's place.
+    #[must_use]
+    pub fn as_leaf(&self) -> Leaf {
+        let key = KeyPair::from_pem(&self.issuer.key().serialize_pem()).expect("a key");
+        Leaf { certificate: self.certificate.clone(), key }
+    }
+
     /// A certificate for `name`: a host name or an IP address.
     #[must_use]
     pub fn issue(&self, name: &str) -> Leaf {

@@ -32,7 +32,7 @@ pub use grpc::{GrpcAnswer, GrpcCall, GrpcPlugin};
 pub use http_plugin::{HttpAnswer, HttpCall, HttpPlugin};
 pub use log::LogLine;
 pub use origin::{endless_origin, http_origin, tcp_echo};
-pub use raw::{Misbehaviour, misbehaving, reset, unused_addr};
+pub use raw::{Misbehaviour, Stuck, misbehaving, reset, unused_addr};
 pub use redis::Redis;
 pub use serve::{Server, Tls};
 pub use wait::{PATIENCE, eventually, within};

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-use crate::Server;
 use crate::serve::loopback;
+use crate::{Server, within};
 
 /// What a server does instead of answering.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,38 @@ pub async fn misbehaving(misbehaviour: Misbehaviour) -> Server {
         while let Ok(1..) = stream.read(&mut buffer).await {}
     })
     .await
+}
+
+/// A server that is stuck: it accepts nothing, and has no room for another connection that waits to be.
+pub struct Stuck {
+    addr: SocketAddr,
+    _listener: tokio::net::TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl Stuck {
+    /// Whoever connects waits in vain.
+    ///
+    /// # Panics
+    /// When there is no room for those who are to fill it.
+    pub async fn start() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(loopback()).expect("a free port");
+        let listener = socket.listen(1).expect("a bound socket listens");
+        let addr = listener.local_addr().expect("a bound listener has an address");
+        // Linux lets one more wait than it is told.
+        let mut waiting = Vec::new();
+        for _ in 0..2 {
+            waiting.push(within("a place in the queue", TcpStream::connect(addr)).await.expect("a place in the queue"));
+        }
+        Self { addr, _listener: listener, _waiting: waiting }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
 }
 
 /// Closes a connection by a reset.

@@ -11,18 +11,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_REPLY: usize = 4 << 20;
 
 fn settings(name: &str, backing: BackingSettings) -> PluginSettings {
-    PluginSettings {
-        name: name.into(),
-        module: Module::Auther,
-        backing,
-        timeout: TIMEOUT,
-        concurrency: 8,
-        retries: 0,
-        cache: None,
-        fallback: None,
-        shadow: None,
-        on_error: None,
-    }
+    PluginSettings::new(name, Module::Auther, backing)
 }
 
 /// A server that isn't there: its port was free a moment ago.

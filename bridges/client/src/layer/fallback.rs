@@ -6,7 +6,7 @@ use drawspan_wit::{Call, CallError, ErrorKind, Plugin};
 use prometheus_client::metrics::counter::Counter;
 
 /// Asks a second plugin when the first can't be reached. After any other failure it doesn't: a client may be able to cause
-/// those, and must not choose who judges it.
+/// those, and must not choose who judges it. What a bridge calls unavailable is what none can cause, where that matters.
 pub(crate) struct Fallback<P, F> {
     inner: P,
     /// The second plugin, and how often it was asked.

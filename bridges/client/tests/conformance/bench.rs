@@ -112,14 +112,16 @@ impl Failure {
         })
     }
 
-    /// Whether `over` has a server that answers in the plugin's place, for GOST's sake. It knows nothing of our `onError`.
-    fn answered<C: PluginCall>(self, over: Over) -> bool {
+    /// What arrives of a server that answers in the plugin's place, for GOST's sake, if `over` has one: an answer, or one that
+    /// can't be used.
+    fn answered<C: PluginCall>(self, over: Over) -> Option<Result<(), ErrorKind>> {
         let told = matches!(self, Self::InvalidRequest | Self::PluginUnavailable | Self::PluginFailed | Self::Trap);
-        told && match over {
-            Over::Grpc => <C as GrpcCall>::failure_reply().is_some(),
-            Over::Http => <C as HttpCall>::failure_reply().is_some(),
-            Over::Wasm => false,
-        }
+        let reply = match over {
+            Over::Grpc => <C as GrpcCall>::failure_reply().map(<C as GrpcCall>::decode),
+            Over::Http => <C as HttpCall>::failure_reply().map(|body| <C as HttpCall>::decode(&body)),
+            Over::Wasm => None,
+        };
+        reply.filter(|_| told).map(|reply| reply.map(drop).map_err(|error| error.kind()))
     }
 
     fn answer<R>(self) -> Answer<R> {
@@ -244,7 +246,12 @@ impl Bench {
             for over in Over::ALL {
                 let Some(kind) = failure.arrives(over) else { continue };
                 for on_error in [None, Some(OnError::Deny), Some(OnError::Allow)] {
-                    let chosen = if failure.answered::<C>(over) { None } else { on_error };
+                    let (kind, chosen) = match failure.answered::<C>(over) {
+                        None => (kind, on_error),
+                        Some(Err(kind)) => (kind, on_error),
+                        // The server knows nothing of our `onError`.
+                        Some(Ok(())) => (kind, None),
+                    };
                     let means = call.on_failure(chosen, kind).ok_or(kind);
                     if means != call.on_failure(None, kind).ok_or(kind) {
                         self.heeding.insert(C::MODULE);
@@ -330,18 +337,7 @@ impl Bench {
             }),
             Over::Wasm => BackingSettings::Wasm(component(scene, max_reply), self.engine.clone()),
         };
-        PluginSettings {
-            name: "plugin-0".into(),
-            module: C::MODULE,
-            backing,
-            timeout: PATIENCE,
-            concurrency: 64,
-            retries: 0,
-            cache: None,
-            fallback: None,
-            shadow: None,
-            on_error: None,
-        }
+        PluginSettings { timeout: PATIENCE, ..PluginSettings::new("plugin-0", C::MODULE, backing) }
     }
 }
 

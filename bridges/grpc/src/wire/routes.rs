@@ -1,6 +1,6 @@
 //! Hop, limiter, hosts, resolver.
 
-use drawspan_bridge_gost::{Word, from_rate, known, list, node, text, to_rate};
+use drawspan_bridge_gost::{NO_ADDRESS, Word, from_rate, known, list, node, text, to_rate};
 use drawspan_proto as proto;
 use drawspan_wit::CallError;
 use drawspan_wit::hop::HopRequest;
@@ -43,6 +43,11 @@ impl GrpcCall for HopRequest {
 
     fn encode_reply(reply: Self::Reply) -> Self::Response {
         proto::SelectReply { node: text(&reply).into_bytes() }
+    }
+
+    /// To GOST a status is no node.
+    fn failure_reply() -> Option<Self::Response> {
+        Some(proto::SelectReply { node: NO_ADDRESS.into() })
     }
 }
 

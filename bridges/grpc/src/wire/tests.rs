@@ -148,6 +148,7 @@ fn hop() {
     for text in ["{}", "null", r#"{"addr":""}"#] {
         read::<HopRequest>(node(text), Err(ErrorKind::BadReply));
     }
+    assert_eq!(HopRequest::failure_reply(), Some(node("{}")), "to GOST a status means that it may go without a node");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Hop, limiter, hosts, resolver.
 
-use drawspan_bridge_gost::{Word, from_rate, known, list, node, text, to_rate};
+use drawspan_bridge_gost::{NO_ADDRESS, Word, from_rate, known, list, node, text, to_rate};
 use drawspan_wit::CallError;
 use drawspan_wit::hop::HopRequest;
 use drawspan_wit::host_mapper::LookupRequest;
@@ -63,6 +63,11 @@ impl HttpCall for HopRequest {
     /// To GOST, `{}` and `null` are a node without an address.
     fn encode_reply(reply: Self::Reply) -> (StatusCode, Vec<u8>) {
         reply.map_or_else(|| (StatusCode::NOT_FOUND, Vec::new()), |node| (StatusCode::OK, node.into_bytes()))
+    }
+
+    /// To GOST any status other than 200 is no node.
+    fn failure_reply() -> Option<Vec<u8>> {
+        Some(NO_ADDRESS.into())
     }
 }
 

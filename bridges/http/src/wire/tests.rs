@@ -159,6 +159,7 @@ fn hop() {
     for (status, reply) in [(404, Some(None)), (204, Some(None)), (201, None), (302, None), (403, None), (500, None)] {
         assert_eq!(HopRequest::decode_status(StatusCode::from_u16(status).unwrap()), reply, "{status}");
     }
+    assert_eq!(HopRequest::failure_reply(), Some(b"{}".into()), "to GOST a status means that it may go without a node");
 }
 
 #[test]

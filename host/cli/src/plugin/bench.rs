@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use drawspan_plugin_client::{Bare, PluginCall};
-use drawspan_wit::{Module, Plugin};
+use drawspan_wit::{CallError, Module, Plugin};
 
 use super::calls::{self, Visit};
 use super::json;
@@ -39,30 +39,37 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
-    writeln!(
-        out,
-        "{:>10} {:>10} {:>10} {:>10} {:>10} {:>12} {:>8}",
-        "start", "p50", "p90", "p99", "max", "calls/s", "errors"
-    )?;
     let mut plugins = target::plugins();
-    let (mut p50s, mut measured) = (Vec::new(), Vec::new());
-    for address in &args.addresses {
+    let (mut p50s, mut measured, mut status) = (Vec::new(), Vec::new(), ExitCode::SUCCESS);
+    let servers = args.addresses.iter().map(|address| target::is_server(address)).collect::<Result<Vec<_>, _>>()?;
+    let one_of_each = servers.contains(&true) && servers.contains(&false);
+    for (index, (address, is_server)) in args.addresses.iter().zip(servers).enumerate() {
+        let settings = if one_of_each { args.settings.of_its_kind(is_server) } else { args.settings.clone() };
         let start = Instant::now();
-        let plugin = args.settings.load(&mut plugins, args.module, address).await?;
+        let plugin = settings.load(&mut plugins, args.module, address).await?;
         let start = start.elapsed();
         let request = args.json.clone();
         let work = Measure { plugin: Arc::new(plugin), request, calls: args.calls, concurrency: args.concurrency };
-        let Measured { times, errors, total } = calls::visit(args.module, args.function.as_deref(), work)?.await?;
-        let at = |percent: usize| times.get(times.len() * percent / 100).or(times.last()).copied().unwrap_or_default();
-        let rate = f64::from(args.calls) / total.as_secs_f64();
-        let (p50, max) = (at(50), at(100));
-        p50s.push(p50);
-        writeln!(
-            out,
-            "{start:>10.2?} {p50:>10.2?} {:>10.2?} {:>10.2?} {max:>10.2?} {rate:>12.0} {errors:>8}  {address}",
-            at(90),
-            at(99)
-        )?;
+        let Measured { times, error, total } = calls::visit(args.module, args.function.as_deref(), work)?.await?;
+        if index == 0 {
+            writeln!(
+                out,
+                "{:>10} {:>10} {:>10} {:>10} {:>10} {:>12} {:>8}",
+                "start", "p50", "p90", "p99", "max", "calls/s", "errors"
+            )?;
+        }
+        let at = |percent: usize| times.get(times.len() * percent / 100).or(times.last());
+        let [p50, p90, p99, max] =
+            [50, 90, 99, 100].map(|percent| at(percent).map_or("-".into(), |time| format!("{time:.2?}")));
+        let rate = times.len() as f64 / total.as_secs_f64();
+        let errors = args.calls as usize - times.len();
+        writeln!(out, "{start:>10.2?} {p50:>10} {p90:>10} {p99:>10} {max:>10} {rate:>12.0} {errors:>8}  {address}")?;
+        if let Some(error) = error {
+            let kind = error.kind().as_str();
+            writeln!(std::io::stderr(), "{errors} calls of {address} failed; the first: {kind}: {error}")?;
+            status = ExitCode::FAILURE;
+        }
+        p50s.extend(at(50).copied());
         measured.push(times);
     }
     if let [first, second] = p50s[..] {
@@ -71,7 +78,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     for line in histogram(&measured) {
         writeln!(out, "{line}")?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(status)
 }
 
 /// How many calls took how long, a column for each plugin. Each line goes up to twice the time of the one before.
@@ -98,7 +105,9 @@ struct Measure {
 struct Measured {
     /// Of the calls that were answered, sorted.
     times: Vec<Duration>,
-    errors: usize,
+    /// Of a call that wasn't.
+    error: Option<CallError>,
+    /// From the first call to the last answer.
     total: Duration,
 }
 
@@ -115,24 +124,26 @@ impl Visit for Measure {
                 let (plugin, request) = (Arc::clone(&self.plugin), Arc::clone(&request));
                 let share = self.calls / self.concurrency + u32::from(worker < self.calls % self.concurrency);
                 tokio::spawn(async move {
-                    let mut times = Vec::with_capacity(share as usize);
+                    let (mut times, mut failed) = (Vec::with_capacity(share as usize), None);
                     for _ in 0..share {
                         let start = Instant::now();
-                        if plugin.call(Arc::clone(&request)).await.is_ok() {
-                            times.push(start.elapsed());
+                        match plugin.call(Arc::clone(&request)).await {
+                            Ok(_) => times.push(start.elapsed()),
+                            Err(error) => failed = failed.or(Some(error)),
                         }
                     }
-                    times
+                    (times, failed)
                 })
             });
-            let mut times = Vec::new();
+            let (mut times, mut error) = (Vec::new(), None);
             for worker in workers.collect::<Vec<_>>() {
-                times.extend(worker.await.context("a worker failed")?);
+                let (answered, failed) = worker.await.context("a worker failed")?;
+                times.extend(answered);
+                error = error.or(failed);
             }
             let total = start.elapsed();
             times.sort_unstable();
-            let errors = self.calls as usize - times.len();
-            Ok(Measured { times, errors, total })
+            Ok(Measured { times, error, total })
         })
     }
 }

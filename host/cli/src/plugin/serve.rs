@@ -69,12 +69,21 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         (Some(cert), Some(key)) => Some(Arc::new(tls(cert, key)?)),
         _ => None,
     };
+    let needs_token = args.token.is_some();
     let options = Options { token: args.token, tls, ..Options::default() };
+    let names: Vec<_> = modules.iter().map(|module| module.as_str()).collect();
     let server = Server::new(Served(served), modules, options);
 
     let shutdown = CancellationToken::new();
     let grpc = listen(args.grpc.as_deref(), "grpc").await?;
     let http = listen(args.http.as_deref(), "http").await?;
+    tracing::info!(kind = "plugin", "serving {}", names.join(", "));
+    if needs_token && http.is_some() {
+        tracing::warn!(
+            kind = "plugin",
+            "GOST 3.2.6 sends no token over HTTP; whatever it asks fails, and its bypasses let everything pass then"
+        );
+    }
     let grpc = async {
         if let Some(listener) = grpc {
             Arc::clone(&server).serve_grpc(listener, shutdown.clone()).await;

@@ -1,14 +1,18 @@
 //! Which plugin a subcommand is about: the address, and what else a `plugin:` block says.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use drawspan_config::{Diagnostic, Input};
+use drawspan_config::{Diagnostic, Input, Severity};
 use drawspan_gateway::Plugins;
 use drawspan_plugin_client::{Bare, Metrics};
 use drawspan_wit::Module;
 use serde_json::{Map, Value, json};
+
+/// How keys are given.
+const FLAGS: &str = "--config KEY=VALUE, --keyvalue STORE, --plugin JSON";
 
 /// The keys of a component's `plugin:` block that have a flag. `--plugin` takes all of them.
 #[derive(Args, Clone)]
@@ -41,17 +45,36 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// The flags that apply to a server, or to a component: for tools that ask one of each.
+    pub(crate) fn of_its_kind(&self, is_server: bool) -> Self {
+        let Self { token, ca, component } = self.clone();
+        match is_server {
+            true => Self { component: Component { config: Vec::new(), keyvalue: Vec::new(), ..component }, token, ca },
+            false => Self { token: None, ca: None, component },
+        }
+    }
+
     /// The plugin at `address`: `grpc://…`, `grpcs://…`, `http://…`, `https://…`, or a component's file.
     pub(crate) async fn load(&self, plugins: &mut Plugins, module: Module, address: &str) -> anyhow::Result<Bare> {
+        load(plugins, module, address, self.block(address)?).await
+    }
+
+    /// The same component, with a new instance for each call, and with stores of its own.
+    pub(crate) async fn load_fresh(&self, plugins: &mut Plugins, module: Module, file: &str) -> anyhow::Result<Bare> {
+        let mut block = self.block(file)?;
+        block.retain(|key, _| !key.eq_ignore_ascii_case("instance"));
+        block.insert("instance".into(), "fresh".into());
+        load(plugins, module, file, block).await
+    }
+
+    fn block(&self, address: &str) -> anyhow::Result<Map<String, Value>> {
+        let is_server = is_server(address)?;
         let (kind, addr, tls) = match address.split_once("://") {
+            _ if !is_server => ("wasm", address, false),
             Some(("grpc", rest)) => ("grpc", rest, false),
             Some(("grpcs", rest)) => ("grpc", rest, true),
-            Some(("http", _)) => ("http", address, false),
             Some(("https", _)) => ("http", address, self.ca.is_some()),
-            Some(("file", _)) | None => ("wasm", address, false),
-            Some((scheme, _)) => {
-                bail!("`{scheme}://` is not known; write grpc://, grpcs://, http://, https:// or a file")
-            }
+            _ => ("http", address, false),
         };
         let mut block = self.component.block()?;
         block.insert("type".into(), kind.into());
@@ -63,7 +86,19 @@ impl Settings {
         if let Some(token) = &self.token {
             block.insert("token".into(), token.as_str().into());
         }
-        load(plugins, module, address, block).await
+        Ok(block)
+    }
+}
+
+/// Whether it is the address of a plugin server; or a component's file.
+pub(crate) fn is_server(address: &str) -> anyhow::Result<bool> {
+    const SCHEMES: &str = "a plugin server's address begins with grpc://, grpcs://, http:// or https://";
+    match address.split_once("://") {
+        Some(("grpc" | "grpcs" | "http" | "https", _)) => Ok(true),
+        Some(("file", _)) => Ok(false),
+        Some((scheme, _)) => bail!("`{scheme}://` is not known; {SCHEMES}"),
+        None if Path::new(address).exists() => Ok(false),
+        None => bail!("{address}: no such file; {SCHEMES}"),
     }
 }
 
@@ -103,6 +138,18 @@ pub(crate) fn plugins() -> Plugins {
     Plugins::new(metrics, crate::cache_folder())
 }
 
+/// The flags are right, and the plugin can't be used.
+#[derive(Debug)]
+pub(crate) struct Unusable(String);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unusable {}
+
 /// Reads the block as a config's would be, so that its keys mean the same, and makes the plugin ready.
 async fn load(plugins: &mut Plugins, module: Module, name: &str, block: Map<String, Value>) -> anyhow::Result<Bare> {
     let text = Value::from(block).to_string();
@@ -112,13 +159,22 @@ async fn load(plugins: &mut Plugins, module: Module, name: &str, block: Map<Stri
     if plugin.on_error.is_some() {
         bail!("`onError` is for a gateway's config; here a failure is told as it is");
     }
-    let plugin = plugins.load_bare(name, module, &plugin).await.map_err(|finding| told(&[finding]))?;
+    let plugin = plugins.load_bare(name, module, &plugin).await.map_err(|finding| {
+        let mut told = told(&[finding]).to_string();
+        // What asks for a key is written for those who have a config.
+        if ["plugin block", "lifecycle.init"].iter().any(|part| told.contains(part)) {
+            told.push_str(&format!("\n       keys of a plugin block are flags here: {FLAGS}"));
+        }
+        Unusable(told)
+    })?;
     crate::report(&plugins.take_warnings());
     Ok(plugin)
 }
 
+/// What is wrong; warnings beside it would only be in the way.
 fn told(findings: &[Diagnostic]) -> anyhow::Error {
-    let messages = findings.iter().map(|finding| match &finding.help {
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let messages = errors.map(|finding| match &finding.help {
         Some(help) => format!("{}; {help}", finding.message),
         None => finding.message.clone(),
     });

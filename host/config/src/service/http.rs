@@ -92,10 +92,8 @@ fn probe_resist(item: &Item<'_>, cx: &mut Context) -> Option<At<ProbeResist>> {
     }
 }
 
-/// GOST: a URL without a scheme is `http`.
 fn web(url: &str) -> Result<ProbeResist, String> {
-    let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    match HttpUrl::parse(&full) {
+    match HttpUrl::parse_bare(url) {
         Some(url) => Ok(ProbeResist::Web(url)),
         None => Err("`web:` takes an http or https URL".to_owned()),
     }

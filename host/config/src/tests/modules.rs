@@ -211,3 +211,31 @@ fn a_listener_takes_what_it_lacks_from_the_default_certificate() {
     let Certificate::Generated(certificate) = tls.certificate else { panic!() };
     assert_eq!((certificate.common_name.as_str(), certificate.organization.as_str()), ("a.example.com", "GOST"));
 }
+
+#[test]
+fn urls_of_observers_and_http_recorders_may_lack_their_scheme() {
+    let entry = |kind: &str, entry: &str| {
+        text(&format!("services: [{{name: s, addr: ':0', handler: {{type: http}}}}]\n{kind}: [{{name: x, {entry}}}]\n"))
+    };
+    let plugin = |addr: &str| format!("plugin: {{type: http, addr: '{addr}'}}");
+    for (written, read) in [
+        ("localhost:9000/x?y", "http://localhost:9000/x?y"),
+        ("127.0.0.1:9000", "http://127.0.0.1:9000/"),
+        ("httpd.test/x", "http://httpd.test/x"),
+        ("https://a.test/x", "https://a.test/x"),
+    ] {
+        let config = good(entry("observers", &plugin(written)));
+        let Backing::Http { addr, .. } = &config.observers[0].plugin.backing else { panic!("{written}") };
+        assert_eq!(addr.expose().as_str(), read);
+        let config = good(entry("recorders", &format!("http: {{url: '{written}'}}")));
+        let RecorderKind::Http { url, .. } = &config.recorders[0].kind else { panic!("{written}") };
+        assert_eq!(url.expose().as_str(), read);
+    }
+    for other in [entry("observers", &plugin("ftp://a.test/")), entry("recorders", &plugin("localhost:9000/x"))] {
+        assert_eq!(messages(&[other], true).len(), 1);
+    }
+    // Nothing of it is left for those who come after.
+    let both = "observers: [{name: o, plugin: {type: http, addr: 'a:1'}}]\nsds: [{name: d, plugin: {type: http, addr: 'a:1'}}]";
+    let both = text(&format!("services: [{{name: s, addr: ':0', handler: {{type: http}}}}]\n{both}\n"));
+    assert_eq!(messages(&[both], true), ["Error sds[0].plugin.addr: expected a full http or https URL"]);
+}

@@ -1,5 +1,16 @@
+use drawspan_wit::admission::AdmissionRequest;
 use drawspan_wit::authenticator::AuthenticationRequest;
+use drawspan_wit::bypass::BypassRequest;
+use drawspan_wit::hop::HopRequest;
+use drawspan_wit::host_mapper::LookupRequest;
+use drawspan_wit::ingress::GetRuleRequest;
+use drawspan_wit::resolver::ResolveRequest;
 use drawspan_wit::rewriter::RewriteRequest;
+use drawspan_wit::router::RouteRequest;
+use drawspan_wit::service_discovery::GetServicesRequest;
+use drawspan_wit::traffic_limiter::LimitRequest;
+use drawspan_wit::types::AddressFamily;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::Instant as TokioInstant;
 
@@ -62,21 +73,90 @@ async fn without_a_store_or_leave_each_question_is_asked() {
 }
 
 #[test]
-fn a_key_is_everything_but_the_clients_port() {
+fn what_moves_from_one_field_to_the_next_is_another_question() {
     let store = store(KEEP);
-    let original = store.key(&authenticate());
-    let changed = |change: fn(&mut AuthenticationRequest)| {
-        let mut request = authenticate();
-        change(&mut request);
-        store.key(&request)
+    let moved = AuthenticationRequest { username: "alicew".into(), password: "onder".into(), ..authenticate() };
+    assert_ne!(store.key(&moved), store.key(&authenticate()));
+}
+
+/// Whatever changes in a request is another question, but for the port at `client`.
+fn distinguishes<C: Call>(client: Option<&str>, request: Value, others: &[(&str, &str)]) {
+    let store = store(KEEP);
+    let key = |request: &Value| serde_json::from_value::<C>(request.clone()).ok().map(|request| store.key(&request));
+    let original = key(&request).unwrap();
+    let mut places = Vec::new();
+    leaves(&request, "", &mut places);
+    let changes = places.iter().flat_map(|place| [(place.as_str(), json!("x")), (place.as_str(), Value::Null)]);
+    let others = others.iter().map(|(place, case)| (*place, json!(case)));
+    let mut changed = Vec::new();
+    for (place, other) in changes.chain(others) {
+        let mut request = request.clone();
+        *request.pointer_mut(place).unwrap() = other;
+        // Not every text is a case, and not everything may be missing.
+        if let Some(key) = key(&request) {
+            assert_ne!(key, original, "{} {place}", C::FUNCTION);
+            changed.push(place.to_owned());
+        }
+    }
+    places.retain(|place| !changed.contains(place));
+    assert!(places.is_empty(), "{}: nothing else was tried for {places:?}", C::FUNCTION);
+    if let Some(client) = client {
+        for (address, is_same) in [("192.0.2.7:1", true), ("192.0.2.8:41806", false)] {
+            let mut request = request.clone();
+            *request.pointer_mut(client).unwrap() = json!(address);
+            assert_eq!(key(&request) == Some(original), is_same, "{} {address}", C::FUNCTION);
+        }
+    }
+}
+
+/// JSON pointers to what has no parts.
+fn leaves(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| leaves(value, &format!("{at}/{key}"), found)),
+        Value::Array(values) => {
+            values.iter().enumerate().for_each(|(index, value)| leaves(value, &format!("{at}/{index}"), found));
+        }
+        _ => found.push(at.to_owned()),
+    }
+}
+
+#[test]
+fn each_calls_key_is_all_that_a_plugin_may_look_at() {
+    let client = "192.0.2.7:41806";
+    distinguishes::<AuthenticationRequest>(
+        Some("/client_address"),
+        json!({"username": "u", "password": "p", "client_address": client, "service": "s",
+            "certificate": {"common_name": "c", "alternative_names": ["a", "b"], "fingerprint": "f"}}),
+        &[],
+    );
+    let request = json!({"network": "tcp", "client_address": client, "service": "s"});
+    distinguishes::<AdmissionRequest>(Some("/client_address"), request, &[]);
+    let target = json!({"network": "tcp", "target_address": "a.test:443", "host": "a.test", "path": "/", "client_id": "c",
+        "service": "s", "source_address": client});
+    let without = |mut request: Value, key: &str| {
+        request.as_object_mut().unwrap().remove(key);
+        request
     };
-    assert_eq!(changed(|request| request.client_address = Some("192.0.2.7:1".into())), original);
-    assert_ne!(changed(|request| request.client_address = Some("192.0.2.8:41806".into())), original);
-    assert_ne!(changed(|request| request.client_address = None), original);
-    assert_ne!(changed(|request| request.password = "Wonder".into()), original);
-    assert_ne!(changed(|request| request.service = "service-1".into()), original);
-    // What moves from one field to the next is another question.
-    assert_ne!(changed(|request| (request.username, request.password) = ("alicew".into(), "onder".into())), original);
+    distinguishes::<BypassRequest>(None, without(target.clone(), "source_address"), &[]);
+    distinguishes::<HopRequest>(Some("/source_address"), without(target, "service"), &[]);
+    let request = json!({"scope": "Client", "service": "s", "network": "tcp", "target_address": "a.test:443",
+        "client_id": "c", "source_address": client});
+    distinguishes::<LimitRequest>(Some("/source_address"), request, &[("/scope", "Service"), ("/scope", "Connection")]);
+    let name = json!({"family": "Any", "host": "a.test", "client_id": "c"});
+    let families = [("/family", "Ipv4"), ("/family", "Ipv6")];
+    distinguishes::<LookupRequest>(None, name.clone(), &families);
+    distinguishes::<ResolveRequest>(None, name, &families);
+    distinguishes::<GetRuleRequest>(None, json!({"host": "a.test", "service": "s"}), &[]);
+    distinguishes::<RouteRequest>(None, json!({"destination": "192.0.2.1", "router_id": "r"}), &[]);
+    distinguishes::<GetServicesRequest>(None, json!({"name": "n"}), &[]);
+}
+
+#[test]
+fn the_same_question_to_another_function_is_another() {
+    let (family, host) = (AddressFamily::Any, "a.test");
+    let store = store(KEEP);
+    let lookup = store.key(&LookupRequest { family, host: host.into(), client_id: None });
+    assert_ne!(lookup, store.key(&ResolveRequest { family, host: host.into(), client_id: None }));
 }
 
 #[test]
