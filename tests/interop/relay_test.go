@@ -3,6 +3,7 @@ package interop
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -154,6 +155,94 @@ func TestRelayChains(t *testing.T) {
 					t.Run("udp", func(t *testing.T) { checkMirror(t, firsts[i], sizes) })
 					if node.associates {
 						t.Run("udp associate", func(t *testing.T) { checkDatagrams(t, firsts[len(relayNodes)+i], false) })
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestRelayUnix forwards to a unix socket behind a relay, which is the one that connects to it.
+func TestRelayUnix(t *testing.T) {
+	t.Parallel()
+	path := echoServer(t, "unix", filepath.Join(t.TempDir(), "u"))
+	for _, pair := range [][2]int{{0, 0}, {0, 1}, {1, 0}, {1, 1}} {
+		first, second := bothGateways[pair[0]], bothGateways[pair[1]]
+		t.Run(first.name+" through "+second.name, func(t *testing.T) {
+			t.Parallel()
+			binary := first.binary(t)
+			seconds := serveSocks(t, second.binary(t), `
+services:
+- {name: relay, addr: $P0, handler: {type: relay}, listener: {type: mtls}}
+- {name: http, addr: $P1, handler: {type: http}, listener: {type: tcp}}
+`, 2)
+			addrs := serveSocks(t, binary, fmt.Sprintf(`
+services:
+- {name: relay, addr: $P0, handler: {type: tcp, chain: relay}, listener: {type: tcp}, forwarder: {nodes: [{name: n, addr: %[1]q, network: unix}]}}
+- {name: http, addr: $P1, handler: {type: tcp, chain: http}, listener: {type: tcp}, forwarder: {nodes: [{name: n, addr: %[1]q, network: unix}]}}
+chains:
+- {name: relay, hops: [{name: h, nodes: [{name: n, addr: %[2]q, connector: {type: relay}, dialer: {type: mtls}}]}]}
+- {name: http, hops: [{name: h, nodes: [{name: n, addr: %[3]q, connector: {type: http}, dialer: {type: tcp}}]}]}
+`, path, seconds[0], seconds[1]), 2)
+			checkThereAndBack(t, dialSocks(t, addrs[0]), 4<<20, false, false)
+			// No other protocol has a word for it; nobody goes past the chain.
+			conn := dialSocks(t, addrs[1])
+			conn.Write([]byte("hello"))
+			if got, _ := io.ReadAll(conn); len(got) > 0 {
+				t.Errorf("%q comes back", got)
+			}
+		})
+	}
+}
+
+// TestRelayRefusals has relays and tunnel servers refuse what a first gateway's clients want: they are told so, or, where nobody has
+// waited for the answer, their connections end.
+func TestRelayRefusals(t *testing.T) {
+	t.Parallel()
+	const wrong, delay = "auth: {username: gost, password: wrong}", ", metadata: {nodelay: true}"
+	const inTunnel = "{type: tunnel, metadata: {tunnel.id: " + tunnelNobodys + "}, " + wrong + "}"
+	nodes := []struct {
+		name, addr, connector, target string
+		told                          bool
+	}{
+		{"wrong password", "P1", "{type: relay, " + wrong + "}", "", false},
+		{"wrong password, awaited", "P1", "{type: relay, " + wrong + delay + "}", "", true},
+		{"no user, awaited", "P1", "{type: relay" + delay + "}", "", true},
+		{"bypass", "P0", "{type: relay}", "127.0.0.9:80", false},
+		{"bypass, awaited", "P0", "{type: relay" + delay + "}", "127.0.0.9:80", true},
+		{"nobody, awaited", "P0", "{type: relay" + delay + "}", unusedAddr(t), true},
+		{"another's tunnel", "T", strings.Replace(inTunnel, ", "+wrong, "", 1), "", true},
+		{"a user of a tunnel server", "U", inTunnel, "", true},
+	}
+	for _, pair := range [][2]int{{0, 0}, {0, 1}, {1, 0}, {1, 1}} {
+		first, second := bothGateways[pair[0]], bothGateways[pair[1]]
+		t.Run(first.name+" through "+second.name, func(t *testing.T) {
+			t.Parallel()
+			binary := first.binary(t)
+			echoes := echoServer(t, "tcp4", "127.0.0.1:0")
+			seconds := serveRelays(t, second.binary(t), echoes, udpMirror(t))
+			tunnels := serveTunnels(t, second.binary(t), "")
+			config, chains := "services:\n", "chains:\n"
+			for i, node := range nodes {
+				addr := map[string]string{"P0": seconds[0], "P1": seconds[1], "T": tunnels[0], "U": tunnels[2]}[node.addr]
+				config += fmt.Sprintf("- {name: s%d, addr: $P%d, handler: {type: socks5, chain: c%d}, listener: {type: tcp}}\n", i, i, i)
+				chains += fmt.Sprintf("- {name: c%d, hops: [{name: h, nodes: [{name: n, addr: '%s', connector: %s, dialer: {type: tcp}}]}]}\n", i, addr, node.connector)
+			}
+			firsts := serveSocks(t, binary, config+chains, len(nodes))
+			for i, node := range nodes {
+				t.Run(node.name, func(t *testing.T) {
+					target := node.target
+					if target == "" {
+						target = echoes
+					}
+					if node.told {
+						checkRefused(t, firsts[i], target)
+						return
+					}
+					conn := socks5(t, firsts[i], 1, target)
+					conn.Write([]byte("hello"))
+					if got, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) || len(got) > 0 {
+						t.Errorf("%q comes back, %v", got, err)
 					}
 				})
 			}
