@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use drawspan_testkit::{
-    Dir, Gateway, HttpAnswer, HttpPlugin, LogLine, Misbehaviour, PATIENCE, Signal, endless_origin, eventually,
-    exchange, http_origin, misbehaving, unused_addr, within,
+    Dir, Gateway, GrpcAnswer, GrpcPlugin, HttpAnswer, HttpPlugin, LogLine, Misbehaviour, PATIENCE, Signal,
+    endless_origin, eventually, exchange, http_origin, misbehaving, unused_addr, within,
 };
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 const INGRESS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-examples/ingress-rust/ingress.wasm");
 const SD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-examples/sd-rust/sd.wasm");
+const SCRIPTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guests/prebuilt/scripted.wasm");
 const TUNNEL: &str = "4d21094e-b74c-4916-86c1-d9fa36ea677b";
 
 /// A tunnel server with these keys and these objects beside it; its address, and its entry point's.
@@ -91,26 +92,60 @@ async fn a_client_gets_its_host_by_components() {
     assert!(gateway.logs_matching(LogLine::is_problem).is_empty(), "{}", gateway.log_text());
 }
 
+/// Blocks of plugins that answer no question as they should, over each backing, and what keeps them running.
+async fn failing() -> (Vec<(&'static str, String)>, Vec<HttpPlugin>, Vec<GrpcPlugin>) {
+    let mut blocks = Vec::new();
+    let (mut http, mut grpc) = (Vec::new(), Vec::new());
+    for (what, timeout, answer) in [
+        ("slow", "200ms", HttpAnswer::Never),
+        (HANGING, "60s", HttpAnswer::Never),
+        ("wrong", "10s", HttpAnswer::reply(200, "nonsense")),
+        ("broken", "10s", HttpAnswer::Hangup),
+        ("refusing", "10s", HttpAnswer::reply(500, "{}")),
+    ] {
+        let plugin = HttpPlugin::start(answer).await;
+        blocks.push((what, format!("{{type: http, addr: 'http://{}', timeout: {timeout}}}", plugin.addr())));
+        http.push(plugin);
+    }
+    for (what, timeout, answer) in [
+        ("slow", "200ms", GrpcAnswer::Never),
+        (HANGING, "60s", GrpcAnswer::Never),
+        // A field that ends beyond the message.
+        ("wrong", "10s", GrpcAnswer::Message(b"\x0a\x7f")),
+        ("broken", "10s", GrpcAnswer::Hangup),
+        ("refusing", "10s", GrpcAnswer::Status(13)),
+    ] {
+        let plugin = GrpcPlugin::start(answer).await;
+        blocks.push((what, format!("{{type: grpc, addr: '{}', timeout: {timeout}}}", plugin.addr())));
+        grpc.push(plugin);
+    }
+    for (what, timeout, answer) in [
+        ("slow", "200ms", json!("Spin")),
+        ("broken", "10s", json!("Trap")),
+        ("refusing", "10s", json!({"Error": {"Failed": "on purpose"}})),
+    ] {
+        let scene = json!({"answer": answer}).to_string();
+        let script = json!({
+            "ingress.get-rule": scene, "ingress.set-rule": scene, "service-discovery.get-services": scene,
+            "service-discovery.register": scene, "service-discovery.renew": scene, "service-discovery.deregister": scene,
+        });
+        blocks.push((what, format!("{{type: wasm, addr: {SCRIPTED}, timeout: {timeout}, config: {script}}}")));
+    }
+    blocks.push(("dead", format!("{{type: http, addr: 'http://{}'}}", unused_addr())));
+    blocks.push(("dead", format!("{{type: grpc, addr: '{}'}}", unused_addr())));
+    (blocks, http, grpc)
+}
+
+const HANGING: &str = "hanging";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn plugins_that_fail_keep_nobody_from_a_tunnel() {
     let origin = http_origin().await;
-    for (what, answer, timeout) in [
-        ("slow", Some(HttpAnswer::Never), "200ms"),
-        ("hanging", Some(HttpAnswer::Never), "60s"),
-        ("wrong", Some(HttpAnswer::reply(200, "nonsense")), "10s"),
-        ("broken", Some(HttpAnswer::Hangup), "10s"),
-        ("refusing", Some(HttpAnswer::reply(500, "{}")), "10s"),
-        ("dead", None, "10s"),
-    ] {
-        println!("{what}");
-        let plugin = match answer {
-            Some(answer) => Some(HttpPlugin::start(answer).await),
-            None => None,
-        };
-        let addr = plugin.as_ref().map_or_else(unused_addr, HttpPlugin::addr);
-        let block = format!("plugin: {{type: http, addr: \"http://{addr}\", timeout: {timeout}}}");
-        if what != "hanging" {
-            let objects = format!("ingresses: [{{name: i, {block}}}]");
+    let (blocks, _http, _grpc) = failing().await;
+    for (what, block) in blocks {
+        println!("{what}: {block}");
+        if what != HANGING {
+            let objects = format!("ingresses: [{{name: i, plugin: {block}}}]");
             let (gateway, address, entrypoint) = server("ingress: i", &objects).await;
             assert_eq!(status(entrypoint, "srv.test").await, 502);
             // Who knows it can come all the same.
@@ -118,12 +153,12 @@ async fn plugins_that_fail_keep_nobody_from_a_tunnel() {
             is_bound(&gateway).await;
         }
         let keys = format!("tunnel: \"srv.test:{TUNNEL}\", sd: s");
-        let (gateway, address, entrypoint) = server(&keys, &format!("sds: [{{name: s, {block}}}]")).await;
-        if what != "hanging" {
+        let (gateway, address, entrypoint) = server(&keys, &format!("sds: [{{name: s, plugin: {block}}}]")).await;
+        if what != HANGING {
             assert_eq!(status(entrypoint, "srv.test").await, 503);
         }
         let _client = client(address, "srv.test", origin.addr());
-        if what == "hanging" {
+        if what == HANGING {
             // It is asked who else has the tunnel, as long as nobody serves it here.
             is_bound(&gateway).await;
         }
