@@ -50,6 +50,10 @@ text.test. 300 IN TXT "two parts" "and a \"quote\""
 service.test. 300 IN SRV 1 2 443 a.test.
 web.test. 300 IN HTTPS 1 . alpn="h2"
 odd.test. 300 IN TYPE65400 \# 3 010203
+both.here.test. 300 IN A 127.0.0.1
+both.here.test. 300 IN AAAA ::1
+v4.here.test. 300 IN A 127.0.0.1
+v6.here.test. 300 IN AAAA ::1
 `
 
 // startZone serves it over UDP and TCP.
