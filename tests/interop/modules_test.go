@@ -36,6 +36,10 @@ services:
 - {name: proxied, addr: $Q1, admission: m, bypass: m, hosts: m, resolver: m, limiter: m, recorders: $TOLD, handler: {type: http, $HANDLER}, listener: {type: tcp}, metadata: {proxyProtocol: 1}}
 - {name: udp, addr: $Q2, $SERVICE, handler: {type: udp}, listener: {type: udp}, forwarder: {nodes: [{name: target-0, addr: $M}]}}
 - {name: file, addr: $Q4, $SERVICE, handler: {type: file, auther: m, metadata: {dir: $DIR}}, listener: {type: tcp}}
+- {name: relay, addr: $Q6, $SERVICE, handler: {type: relay, $HANDLER, metadata: {bind: true}}, listener: {type: tcp}}
+- {name: relay-hop, addr: $Q7, $SERVICE, handler: {type: relay, $HANDLER, chain: chain-0}, listener: {type: tcp}}
+- {name: rtcp, addr: $Q8, $SERVICE, handler: {type: rtcp}, listener: {type: rtcp}, forwarder: {nodes: [{name: target-0, addr: 'mapped.test:$EP'}]}}
+- {name: unix, addr: $Q9, $SERVICE, handler: {type: tcp}, listener: {type: tcp}, forwarder: {nodes: [{name: target-0, addr: $SOCKET, network: unix}]}}
 - {name: metrics, addr: $Q5, $SERVICE, handler: {type: metrics, auther: m}, listener: {type: tcp}}
 - {name: node, addr: $Q3, handler: {type: http}, listener: {type: tcp}}
 authers: [{name: m, plugin: $AUTHER}]
@@ -71,13 +75,14 @@ type moduleTalk struct {
 }
 
 var (
-	asGost    = basic("gost:secret")
-	loggedIn  = "0502 0100"
-	guest     = "677565737400"
-	bound     = "05000001 7f000001 0000"
-	logIn     = "050102 | 0104676f737406736563726574"
-	fileLogin = strings.TrimPrefix(asGost, "Proxy-")
-	proxyHead = "PROXY TCP4 192.0.2.7 198.51.100.9 4711 443\r\n"
+	asGost      = basic("gost:secret")
+	loggedIn    = "0502 0100"
+	guest       = "677565737400"
+	bound       = "05000001 7f000001 0000"
+	logIn       = "050102 | 0104676f737406736563726574"
+	asGostRelay = "01000c 04676f7374 06736563726574"
+	fileLogin   = strings.TrimPrefix(asGost, "Proxy-")
+	proxyHead   = "PROXY TCP4 192.0.2.7 198.51.100.9 4711 443\r\n"
 )
 
 const (
@@ -169,6 +174,22 @@ var moduleTalks = []moduleTalk{
 	{name: "metrics, wrong password", logsIn: silent, service: "Q5", send: "'" + request("HEAD /metrics", "a.test"), ours: "'HTTP/1.1 401 Unauthorized\r\n\r\n", unrecorded: true},
 	{name: "metrics, admission", service: "Q5", from: denied, send: "'" + request("HEAD /metrics", "a.test", fileLogin), unrecorded: true},
 
+	{name: "relay", service: "Q6", send: "01010019" + asGostRelay + "02000701 $EA 68656c6c6f", want: "01000000 |'hello"},
+	{name: "relay by name", service: "Q6", send: "01010021" + asGostRelay + "02000f03 0b 6d61707065642e74657374 $EQ 68656c6c6f", want: "01000000 |'hello"},
+	{name: "relay by resolver", service: "Q6", send: "01010023" + asGostRelay + "02001103 0d 7265736f6c7665642e74657374 $EQ 68656c6c6f", want: "01000000 |'hello"},
+	{name: "relay to nobody", service: "Q6", send: "01010019" + asGostRelay + "02000701 $NA", want: "01070000"},
+	{name: "relay, wrong password", service: "Q6", send: "01010018 01000b 04676f7374 0577726f6e67 02000701 $EA", want: "01020000"},
+	{name: "relay, no user", service: "Q6", send: "0101000a 02000701 $EA", want: "01020000"},
+	{name: "relay, bypass", service: "Q6", send: "0101001f" + asGostRelay + "02000d03 09 612e626c6f636b6564 0050", want: "01030000"},
+	{name: "relay, admission", service: "Q6", from: denied, send: "01010019" + asGostRelay + "02000701 $EA", unrecorded: true},
+	{name: "relay datagrams", service: "Q6", send: "0181001e 0400020001" + asGostRelay + "02000701 $MA 0003616263", want: "01000000 0003636261"},
+	{name: "relay bind elsewhere", service: "Q6", send: "01020019" + asGostRelay + "02000701 c00002010000", want: "01050000"},
+	{name: "relay bind, disabled", limits: "GOST limits what it refuses, too", service: "Q7", send: "01020019" + asGostRelay + "02000701 7f0000010000", want: "01030000"},
+	{name: "hop of a relay", service: "Q7", send: "01010019" + asGostRelay + "02000701 $EA 68656c6c6f", want: "01000000 |'hello"},
+	{name: "rtcp", service: "Q8", send: "'hello", want: "'hello"},
+	{name: "rtcp, admission", service: "Q8", from: denied, send: "'hello", unrecorded: true},
+	{name: "unix", service: "Q9", send: "'hello", want: "'hello"},
+
 	{name: "udp, admission", service: "Q2", from: denied, send: "'abc", unrecorded: true},
 }
 
@@ -226,7 +247,7 @@ func startModuleWorld(t *testing.T, plugin func(module, node string) string) mod
 		"$SERVICE", moduleService, "$TOLD", moduleRecorders, "$HANDLER", moduleHandler, "$Q3", node,
 		"$GOT", got, "$EQ", hexPort(echoes), "$EP", echoPort, "$EO", hexPort(echoes) + hexIP(echoes), "$EA", hexIP(echoes) + hexPort(echoes),
 		"$E", echoes, "$H", origin, "$NO", hexPort(nobody) + hexIP(nobody), "$NA", hexIP(nobody) + hexPort(nobody), "$N", nobody,
-		"$DIR", pages, "$MA", hexIP(mirror) + hexPort(mirror), "$M", mirror,
+		"$DIR", pages, "$SOCKET", echoServer(t, "unix", filepath.Join(t.TempDir(), "u")), "$MA", hexIP(mirror) + hexPort(mirror), "$M", mirror,
 	}
 	for _, module := range []string{"auther", "admission", "bypass", "hosts", "resolver", "limiter", "recorder", "hop", "observer"} {
 		fill = slices.Insert(fill, 0, "$"+strings.ToUpper(module), plugin(module, node))
@@ -246,7 +267,7 @@ func startServedWorld(t *testing.T, kind string) (world moduleWorld, server *plu
 }
 
 // moduleAddrs are the names of the services' addresses.
-var moduleAddrs = strings.Fields("P0 P1 P2 P3 P4 P5 P6 P7 P8 P9 Q0 Q1 Q2 Q4 Q5")
+var moduleAddrs = strings.Fields("P0 P1 P2 P3 P4 P5 P6 P7 P8 P9 Q0 Q1 Q2 Q4 Q5 Q6 Q7 Q8 Q9")
 
 // serve starts a gateway. It returns the addresses of those names, and what all names stand for.
 func (w moduleWorld) serve(t *testing.T, binary, services string, names []string) (map[string]string, *strings.Replacer) {

@@ -31,7 +31,7 @@ var observersDiffer = []struct {
 	why      string
 }{
 	{"handler", regexp.MustCompile(``), []string{"totalErrs"}, "GOST doesn't count a client's errors"},
-	{"service", regexp.MustCompile(`^(connect|auto, http|PROXY|socks5), (wrong password|no user)$|^(connect|get), bypass$`), []string{"totalErrs"},
+	{"service", regexp.MustCompile(`^(connect|auto, http|PROXY|socks5|relay), (wrong password|no user)$|^(connect|get|relay), bypass$`), []string{"totalErrs"},
 		"a refusal is an answer; to some of GOST's handlers some are errors"},
 	{"service", regexp.MustCompile(`^socks5 associate`), []string{"inputBytes", "outputBytes"}, "GOST counts datagrams beside a connection for the client only"},
 	{"handler", regexp.MustCompile(`^socks5 datagrams of `), []string{"currentConns", "inputBytes", "outputBytes", "totalConns"},
