@@ -422,10 +422,10 @@ func response(t *testing.T, conn net.Conn) (int, string) {
 const tunnelModules = `
 services:
 - {name: service-0, addr: $P0, bypass: bypass-0, handler: {type: tunnel, auther: auther-0, metadata: {entrypoint: $P1, ingress: ingress-0, sd: sd-0, tunnel.ttl: 1s}}, listener: {type: tcp}}
-authers: [{name: auther-0, plugin: {type: $TYPE, addr: '$AUTHER'}}]
-bypasses: [{name: bypass-0, plugin: {type: $TYPE, addr: '$BYPASS'}}]
-ingresses: [{name: ingress-0, plugin: {type: $TYPE, addr: '$INGRESS'}}]
-sds: [{name: sd-0, plugin: {type: $TYPE, addr: '$SD'}}]
+authers: [{name: auther-0, plugin: $AUTHER}]
+bypasses: [{name: bypass-0, plugin: $BYPASS}]
+ingresses: [{name: ingress-0, plugin: $INGRESS}]
+sds: [{name: sd-0, plugin: $SD}]
 `
 
 var (
@@ -433,18 +433,28 @@ var (
 	loopback = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 )
 
-// TestTunnelModules compares what modules are asked and told, with their fields.
+// TestTunnelModules compares what modules are asked and told, with their fields; components, too.
 func TestTunnelModules(t *testing.T) {
 	t.Parallel()
 	const user = "01000c 04676f7374 06736563726574"
 	for _, kind := range []string{"grpc", "http"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			run := func(t *testing.T, binary string) (all []any) {
+			run := func(t *testing.T, binary string, isWasm bool) (all []any) {
 				server := startPluginserver(t, "-user", "gost", "-password", "secret")
-				fill := strings.NewReplacer("$TYPE", kind, "$AUTHER", server.plugin(kind, "auther"), "$BYPASS", server.plugin(kind, "bypass"),
-					"$INGRESS", server.plugin(kind, "ingress"), "$SD", server.plugin(kind, "sd"))
-				addrs := serveSocks(t, binary, fill.Replace(tunnelModules), 2)
+				addrs := []string{unusedAddr(t), unusedAddr(t)}
+				fill := []string{"$P0", addrs[0], "$P1", addrs[1]}
+				for _, module := range []string{"auther", "bypass", "ingress", "sd"} {
+					block := server.block(kind, module)
+					if isWasm {
+						block = toldBlock(t, "")
+					}
+					fill = append(fill, "$"+strings.ToUpper(module), block)
+				}
+				log := startGateway(t, binary, configFile(t, "%s", strings.NewReplacer(fill...).Replace(tunnelModules)), addrs...)
+				if isWasm {
+					server = &pluginServer{log: log, bell: addrs[0]}
+				}
 				told := func(asked []record) (all []any) {
 					ids := map[string]string{tunnel: "tunnel"}
 					for _, r := range asked {
@@ -490,15 +500,18 @@ func TestTunnelModules(t *testing.T) {
 				}
 				return all
 			}
-			gost := run(t, gostpeer)
-			t.Run("drawspan", func(t *testing.T) {
-				drawspan := run(t, drawspanBinary(t))
+			gost := run(t, gostpeer, false)
+			asks := func(t *testing.T, drawspan []any) {
 				for i := range gost {
 					if !reflect.DeepEqual(gost[i], drawspan[i]) {
 						t.Errorf("%d: it asks and tells\n%s\nwant, as GOST,\n%s", i, pretty(drawspan[i]), pretty(gost[i]))
 					}
 				}
-			})
+			}
+			t.Run("drawspan", func(t *testing.T) { asks(t, run(t, drawspanBinary(t), false)) })
+			if kind == "http" {
+				t.Run("wasm", func(t *testing.T) { asks(t, run(t, drawspanBinary(t), true)) })
+			}
 		})
 	}
 }
