@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 )
@@ -246,89 +245,6 @@ func TestRelayRefusals(t *testing.T) {
 					}
 				})
 			}
-		})
-	}
-}
-
-// relayConfig has a relay all of whose modules are plugins.
-const relayConfig = `
-services:
-- name: service-0
-  addr: $P0
-  bypass: bypass-0
-  hosts: hosts-0
-  recorders: [{name: recorder-0, record: recorder.service.handler}]
-  handler: {type: relay, auther: auther-0, metadata: {bind: true}}
-  listener: {type: tcp}
-authers:
-- {name: auther-0, plugin: {type: $TYPE, addr: '$AUTHER'}}
-hosts:
-- {name: hosts-0, plugin: {type: $TYPE, addr: '$HOSTS'}}
-bypasses:
-- {name: bypass-0, plugin: {type: $TYPE, addr: '$BYPASS'}}
-recorders:
-- {name: recorder-0, plugin: {type: $TYPE, addr: '$RECORDER'}}
-`
-
-// TestRelayModules compares what modules are asked and told, with their fields.
-func TestRelayModules(t *testing.T) {
-	t.Parallel()
-	echoes, mirror, nobody := echoServer(t, "tcp4", "127.0.0.1:0"), udpMirror(t), unusedAddr(t)
-	fill := strings.NewReplacer("$USER", "01000c 04676f7374 06736563726574", "$WRONG", "01000b 04676f7374 0577726f6e67",
-		"$AP", hexPort(echoes), "$A", hexIP(echoes)+hexPort(echoes), "$B", hexIP(nobody)+hexPort(nobody), "$M", hexIP(mirror)+hexPort(mirror))
-	talks := []struct {
-		name, send, want string
-		asked            int
-	}{
-		{"connect", "01010019 $USER 02000701 $A 6869", "01000000 6869", 4},
-		{"by name", "01010021 $USER 02000f03 0b 6d61707065642e74657374 $AP 6869", "01000000 6869", 4},
-		{"datagrams", "0181001e 0400020001 $USER 02000701 $M 0003616263", "01000000 0003636261", 4},
-		{"nobody", "01010019 $USER 02000701 $B", "01070000", 4},
-		{"refused", "0101001f $USER 02000d03 09 782e626c6f636b6564 0050", "01030000", 3},
-		{"wrong password", "01010018 $WRONG 02000701 $A", "01020000", 2},
-		{"no address", "0101000f $USER", "01010000", 2},
-		{"bind elsewhere", "01020019 $USER 02000701 c00002010000", "01050000", 2},
-	}
-	for _, kind := range []string{"grpc", "http"} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			server := startPluginserver(t, "-user", "gost", "-password", "secret")
-			run := func(t *testing.T, binary string) map[string][]any {
-				p0 := unusedAddr(t)
-				addrs := strings.NewReplacer("$P0", p0, "$TYPE", kind, "$AUTHER", server.plugin(kind, "auther"),
-					"$HOSTS", server.plugin(kind, "hosts"), "$BYPASS", server.plugin(kind, "bypass"), "$RECORDER", server.plugin(kind, "recorder"))
-				file := filepath.Join(t.TempDir(), "gost.yaml")
-				if err := os.WriteFile(file, []byte(addrs.Replace(relayConfig)), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				startGateway(t, binary, file, p0)
-				all := map[string][]any{}
-				for _, talk := range talks {
-					settle(t, server)
-					want := unhex(t, talk.want)
-					if got := converse(t, p0, fill.Replace(talk.send), want); !bytes.Equal(got, want) {
-						t.Errorf("%s: got %x, want %x", talk.name, got, want)
-					}
-					all[talk.name] = told(t, until(t, server, talk.asked))
-					if talk.name == "nobody" {
-						// GOST names the way that failed; drawspan does in the record's err.
-						for _, told := range all[talk.name] {
-							record, _ := told.(map[string]any)["body"].(map[string]any)["record"].(map[string]any)
-							delete(record, "route")
-						}
-					}
-				}
-				return all
-			}
-			gost := run(t, gostpeer)
-			t.Run("drawspan", func(t *testing.T) {
-				drawspan := run(t, drawspanBinary(t))
-				for _, talk := range talks {
-					if a, b := gost[talk.name], drawspan[talk.name]; len(a) != talk.asked || !reflect.DeepEqual(a, b) {
-						t.Errorf("%s: it asks and tells\n%s\nwant, as GOST,\n%s", talk.name, pretty(b), pretty(a))
-					}
-				}
-			})
 		})
 	}
 }
