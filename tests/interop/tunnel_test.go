@@ -3,9 +3,11 @@ package interop
 import (
 	"bufio"
 	"bytes"
+	"crypto/md5"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -398,6 +400,51 @@ func TestTunnels(t *testing.T) {
 				if n, err := conn.Read(make([]byte, 1)); err == nil {
 					t.Errorf("%d bytes from nobody", n)
 				}
+			})
+		})
+	}
+}
+
+// TestTunnelOfNobody has a client that names no tunnel, as for a public server: it gets one of its own, with a host.
+func TestTunnelOfNobody(t *testing.T) {
+	t.Parallel()
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }))
+	t.Cleanup(plain.Close)
+	for _, pair := range [][2]int{{0, 0}, {0, 1}, {1, 0}, {1, 1}} {
+		client, server := bothGateways[pair[0]], bothGateways[pair[1]]
+		t.Run(client.name+" at "+server.name, func(t *testing.T) {
+			t.Parallel()
+			binary := client.binary(t)
+			plugins := startPluginserver(t)
+			addrs := serveSocks(t, server.binary(t), fmt.Sprintf(`
+services:
+- {name: s, addr: $P0, handler: {type: tunnel, metadata: {entrypoint: $P1, ingress: i}}, listener: {type: wss}}
+ingresses: [{name: i, plugin: %s}]
+`, plugins.block("http", "ingress")), 2)
+			startGateway(t, binary, configFile(t, `
+services:
+- {name: s, addr: ":0", handler: {type: rtcp}, listener: {type: rtcp, chain: c}, forwarder: {nodes: [{name: n, addr: '%s'}]}}
+chains:
+- {name: c, hops: [{name: h, nodes: [{name: n, addr: %q, connector: {type: tunnel}, dialer: {type: wss}}]}]}
+`, plain.Listener.Addr(), addrs[0]))
+			var rule struct{ Host, Endpoint string }
+			eventually(t, "a host", nil, func() bool {
+				for _, r := range plugins.asked(t) {
+					if r.Method == http.MethodPut && json.Unmarshal([]byte(r.Body), &rule) != nil {
+						t.Errorf("%q", r.Body)
+					}
+				}
+				return rule.Host != ""
+			})
+			if sum := md5.Sum([]byte(rule.Endpoint)); rule.Host != hex.EncodeToString(sum[:8]) || !uuids.MatchString(rule.Endpoint) {
+				t.Errorf("the host is %+v", rule)
+			}
+			eventually(t, "a visit", nil, func() bool {
+				conn := dialSocks(t, addrs[1])
+				defer conn.Close()
+				fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", rule.Host)
+				status, body := response(t, conn)
+				return status == 200 && body == rule.Host
 			})
 		})
 	}
