@@ -21,6 +21,8 @@ var muxCarriers = []struct{ name, kind, metadata string }{
 	{"mws", "mws", ""},
 	{"mwss", "mwss", ""},
 	{"mtcp", "mtcp", ""},
+	{"mws version 2", "mws", "mux.version: 2"},
+	{"mwss version 2", "mwss", "mux.version: 2"},
 	{"mtls version 2", "mtls", "mux.version: 2"},
 	{"mtcp version 1", "mtcp", "mux.version: 1"},
 	{"small frames and buffers", "mtcp", "mux.maxFrameSize: 1000, mux.maxReceiveBuffer: 100000, mux.maxStreamBuffer: 5000"},
@@ -68,7 +70,10 @@ func TestMuxChains(t *testing.T) {
 			for i, carrier := range muxCarriers {
 				t.Run(carrier.name, func(t *testing.T) {
 					size := 64 << 20
-					if strings.HasPrefix(carrier.name, "small") {
+					switch {
+					case pair == [2]int{0, 0}:
+						size = 4 << 20 // which only shows that the table is right
+					case strings.HasPrefix(carrier.name, "small"):
 						size = 8 << 20 // more frames than others make of 64
 					}
 					// A stream has no half-closed state: its end is that of both directions.
@@ -143,13 +148,15 @@ func isGranted(t *testing.T, proxy, target string) bool {
 	return err == nil && answer[3] == 0
 }
 
-// remoteServices accept connections for others; $P0 to $P3 are their addresses.
+// remoteServices accept connections for others; $P0 to $P5 are their addresses.
 const remoteServices = `
 services:
 - {name: relay, addr: $P0, handler: {type: relay, metadata: {bind: true, udp.bufferSize: 65535}}, listener: {type: tcp}}
 - {name: relay-tls, addr: $P1, handler: {type: relay, auth: {username: gost, password: secret}, metadata: {bind: true, udp.bufferSize: 65535}}, listener: {type: tls}}
 - {name: relay-mws, addr: $P2, handler: {type: relay, metadata: {bind: true, udp.bufferSize: 65535, mux.version: 2}}, listener: {type: mws}}
 - {name: socks, addr: $P3, handler: {type: socks5, metadata: {bind: true, udp: true, udp.bufferSize: 65535}}, listener: {type: tcp}}
+- {name: socks-user, addr: $P4, handler: {type: socks5, auth: {username: gost, password: secret}, metadata: {bind: true, udp: true, udp.bufferSize: 65535}}, listener: {type: ws}}
+- {name: relay-wss, addr: $P5, handler: {type: relay, metadata: {bind: true, udp.bufferSize: 65535}}, listener: {type: wss}}
 `
 
 // remoteNodes are ways to them.
@@ -158,6 +165,8 @@ var remoteNodes = []struct{ name, node string }{
 	{"relay over tls", "connector: {type: relay, auth: {username: gost, password: secret}}, dialer: {type: tls}"},
 	{"relay version 2 over mws", "connector: {type: relay, metadata: {mux.version: 2}}, dialer: {type: mws}"},
 	{"socks5", "connector: {type: socks5}, dialer: {type: tcp}"},
+	{"socks5 by tls with a user over ws", "connector: {type: socks5, auth: {username: gost, password: secret}}, dialer: {type: ws}"},
+	{"relay over wss", "connector: {type: relay}, dialer: {type: wss}"},
 }
 
 // TestRemote has connections and datagrams accepted by another gateway.
