@@ -735,7 +735,7 @@ observers: [{name: o, plugin: {type: http, addr: '` + server.plugin("http", "obs
 	})
 }
 
-// TestDig asks drawspan with dig, over everything that carries questions, and unbound behind it.
+// TestDig asks drawspan with dig, over everything that carries questions, and unbound behind it by the same.
 func TestDig(t *testing.T) {
 	for _, program := range []string{"dig", "unbound"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -746,8 +746,7 @@ func TestDig(t *testing.T) {
 		}
 	}
 	binary := drawspanBinary(t)
-	upstream := startUnbound(t)
-	servers := []string{upstream, "tcp://" + upstream, upstream, "tcp://" + upstream}
+	servers := startUnbound(t)
 	addrs := serveUDP(t, binary, dnsServices(servers, "hosts: hosts-0,")+
 		"hosts:\n- {name: hosts-0, mappings: [{ip: 192.0.2.9, hostname: mapped.test}]}\n", 5)
 	for i, mode := range dnsModes {
@@ -785,15 +784,25 @@ func TestDig(t *testing.T) {
 	}
 }
 
-// startUnbound serves test. and returns its address.
-func startUnbound(t *testing.T) string {
-	addr := unusedAddr(t)
-	_, port, _ := net.SplitHostPort(addr)
+// startUnbound serves test., and returns its addresses, one for each mode.
+func startUnbound(t *testing.T) []string {
+	addr, secret, web := unusedAddr(t), unusedAddr(t), unusedAddr(t)
+	cert, key := trusted(t)
+	port := func(addr string) string {
+		_, port, _ := net.SplitHostPort(addr)
+		return port
+	}
 	folder := t.TempDir()
 	var config strings.Builder
 	fmt.Fprintf(&config, `server:
-  interface: 127.0.0.1@%s
-  directory: %q
+  interface: 127.0.0.1@%[1]s
+  interface: 127.0.0.1@%[2]s
+  interface: 127.0.0.1@%[3]s
+  tls-port: %[2]s
+  https-port: %[3]s
+  tls-service-pem: %[5]q
+  tls-service-key: %[6]q
+  directory: %[4]q
   pidfile: ""
   username: ""
   chroot: ""
@@ -806,7 +815,7 @@ func startUnbound(t *testing.T) string {
   local-data: "a.test. 300 IN A 192.0.2.1"
   local-data: "a.test. 300 IN AAAA 2001:db8::1"
   local-data: 'text.test. 300 IN TXT "some text"'
-`, port, folder)
+`, port(addr), port(secret), port(web), folder, cert, key)
 	for i := range 100 {
 		fmt.Fprintf(&config, "  local-data: \"long.test. 300 IN A 192.0.2.%d\"\n", i)
 	}
@@ -823,5 +832,5 @@ func startUnbound(t *testing.T) string {
 		}
 		return err == nil
 	})
-	return addr
+	return []string{addr, "tcp://" + addr, "tls://" + secret, "https://" + web + "/dns-query"}
 }
