@@ -73,7 +73,9 @@ func letters(t *testing.T) (port int) {
 	_, text, _ := net.SplitHostPort(unusedAddr(t))
 	for letter, host := range map[string]string{"4": "127.0.0.1", "6": "::1"} {
 		listener, err := net.Listen("tcp", net.JoinHostPort(host, text))
-		if err != nil {
+		if err != nil && host == "::1" {
+			continue // Then neither gateway finds anybody there.
+		} else if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { listener.Close() })
