@@ -163,19 +163,13 @@ func routerCalls(t *testing.T, server, protocol string) (asked []string) {
 			response.Body.Close()
 		}
 		plugins.asked(t)
-		config := `
-services:
+		plugins = serveAsking(t, plugins, server, protocol, `
 - {name: router, addr: ":8422", handler: {type: router, auther: users, metadata: {router: router-0, ingress: ingress-0, sd: sd-0, entrypoint: "127.0.0.1:9000", sd.renewInterval: 1s}}, listener: {type: tcp}}
-authers: [{name: users, plugin: {type: $P, addr: "$auther"}}]
-routers: [{name: router-0, plugin: {type: $P, addr: "$router"}}]
-ingresses: [{name: ingress-0, plugin: {type: $P, addr: "$ingress"}}]
-sds: [{name: sd-0, plugin: {type: $P, addr: "$sd"}}]
-`
-		config = strings.ReplaceAll(config, "$P", protocol)
-		for _, module := range []string{"auther", "router", "ingress", "sd"} {
-			config = strings.ReplaceAll(config, "$"+module, plugins.plugin(protocol, module))
-		}
-		start(t, nil, server, "-C", configFile(t, "%s", config))
+authers: [{name: users, plugin: $auther}]
+routers: [{name: router-0, plugin: $router}]
+ingresses: [{name: ingress-0, plugin: $ingress}]
+sds: [{name: sd-0, plugin: $sd}]
+`)
 		first.start(t, gostpeer, "-C", configFile(t, routerClient, "gateway-0", "192.0.2.2", "203.0.113.0/24", first.us+":8422", "tcp"))
 		second.start(t, gostpeer, "-C", configFile(t, routerClient, "gateway-1", "203.0.113.2", "192.0.2.0/24", second.us+":8422", "tcp"))
 		var records []record

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use drawspan::plugin::types::{AddressFamily, PluginError};
 use exports::drawspan::plugin::{
-    admission, authenticator, bypass, hop, host_mapper, ingress, lifecycle, observer, recorder, resolver,
+    admission, authenticator, bypass, hop, host_mapper, ingress, lifecycle, observer, recorder, resolver, router,
     service_discovery, traffic_limiter,
 };
 use serde::Serialize;
@@ -28,6 +28,7 @@ wit_bindgen::generate!({
             export drawspan:plugin/host-mapper@0.1.0;
             export drawspan:plugin/resolver@0.1.0;
             export drawspan:plugin/ingress@0.1.0;
+            export drawspan:plugin/router@0.1.0;
             export drawspan:plugin/service-discovery@0.1.0;
             export drawspan:plugin/recorder@0.1.0;
             export drawspan:plugin/observer@0.1.0;
@@ -110,7 +111,8 @@ impl authenticator::Guest for Guest {
                 ("client", text(request.client_address)),
             ],
         );
-        let is_known = matches!((username.as_str(), password.as_str()), ("gost", "secret") | ("guest", ""));
+        let user = (username.as_str(), password.as_str());
+        let is_known = matches!(user, ("gost", "secret") | ("guest", "") | ("192.168.123.2", "secret"));
         Ok(is_known.then_some(authenticator::Identity { client_id: username }))
     }
 }
@@ -247,7 +249,8 @@ impl ingress::Guest for Guest {
         let service = request.service.unwrap_or_default();
         let query = [("host", request.host.as_str()), ("service", &service)];
         tell("GET", "ingress", &query, &[]);
-        let is_known = host_of(&request.host) == "public.test";
+        // Those of routers are set before them.
+        let is_known = matches!(host_of(&request.host), "public.test" | "gateway-0" | "gateway-1");
         Ok(is_known.then(|| "4d21094e-b74c-4916-86c1-d9fa36ea677b".into()))
     }
 
@@ -256,6 +259,17 @@ impl ingress::Guest for Guest {
             [("service", text(request.service)), ("host", request.host.into()), ("endpoint", request.endpoint.into())];
         tell("PUT", "ingress", &[], &body);
         Ok(())
+    }
+}
+
+impl router::Guest for Guest {
+    fn get_route(request: router::RouteRequest) -> Result<Option<router::Route>, PluginError> {
+        let id = request.router_id.unwrap_or_default();
+        let query = [("dst", request.destination.as_str()), ("id", &id)];
+        tell("GET", "router", &query, &[]);
+        let routes = [("192.0.2.", "gateway-0"), ("198.51.100.", "192.168.123.2"), ("203.0.113.", "gateway-1")];
+        let route = routes.into_iter().find(|(net, _)| request.destination.starts_with(net));
+        Ok(route.map(|(net, gateway)| router::Route { destination: format!("{net}0/24"), gateway: gateway.into() }))
     }
 }
 
