@@ -530,7 +530,6 @@ func TestDNSFaults(t *testing.T) {
 
 // dnsConfig has a service all of whose modules are plugins; its server is found by them.
 const dnsConfig = `
-log: {level: warn}
 services:
 - name: service-0
   addr: $P0
@@ -544,18 +543,18 @@ services:
   forwarder: {nodes: [{name: target-0, addr: 'udp://resolved.test:$PORT', bypass: bypass-0}]}
 - {name: last, addr: $P1, handler: {type: http}, listener: {type: tcp}}
 admissions:
-- {name: admission-0, plugin: {type: $TYPE, addr: '$ADMISSION'}}
+- {name: admission-0, plugin: $ADMISSION}
 bypasses:
-- {name: bypass-0, plugin: {type: $TYPE, addr: '$BYPASS'}}
+- {name: bypass-0, plugin: $BYPASS}
 hosts:
-- {name: hosts-0, plugin: {type: $TYPE, addr: '$HOSTS'}}
+- {name: hosts-0, plugin: $HOSTS}
 resolvers:
-- {name: resolver-0, plugin: {type: $TYPE, addr: '$RESOLVER'}}
+- {name: resolver-0, plugin: $RESOLVER}
 recorders:
-- {name: recorder-0, plugin: {type: $TYPE, addr: '$RECORDER'}}
+- {name: recorder-0, plugin: $RECORDER}
 `
 
-// TestDNSModules compares what modules are asked and told, with their fields.
+// TestDNSModules compares what modules are asked and told, with their fields; components, too.
 func TestDNSModules(t *testing.T) {
 	t.Parallel()
 	z := startZone(t)
@@ -583,16 +582,21 @@ func TestDNSModules(t *testing.T) {
 				t.Parallel()
 				server := startPluginserver(t)
 				_, port, _ := net.SplitHostPort(z.addr)
-				run := func(t *testing.T, binary string) map[string][]any {
+				run := func(t *testing.T, binary string, isWasm bool) map[string][]any {
 					p0, p1 := unusedAddr(t), unusedAddr(t)
-					fill := strings.NewReplacer("$P0", p0, "$P1", p1, "$TYPE", kind, "$PORT", port, "$MODE", mode,
-						"$ADMISSION", server.plugin(kind, "admission"), "$BYPASS", server.plugin(kind, "bypass"), "$HOSTS", server.plugin(kind, "hosts"),
-						"$RESOLVER", server.plugin(kind, "resolver"), "$RECORDER", server.plugin(kind, "recorder"))
-					file := filepath.Join(t.TempDir(), "gost.yaml")
-					if err := os.WriteFile(file, []byte(fill.Replace(dnsConfig)), 0o600); err != nil {
-						t.Fatal(err)
+					fill := []string{"$P0", p0, "$P1", p1, "$PORT", port, "$MODE", mode}
+					for _, module := range []string{"admission", "bypass", "hosts", "resolver", "recorder"} {
+						block := server.block(kind, module)
+						if isWasm {
+							block = toldBlock(t, "")
+						}
+						fill = append(fill, "$"+strings.ToUpper(module), block)
 					}
-					startGateway(t, binary, file, p1)
+					log := startGateway(t, binary, configFile(t, "%s", strings.NewReplacer(fill...).Replace(dnsConfig)), p1)
+					server := server
+					if isWasm {
+						server = &pluginServer{log: log, bell: p1}
+					}
 					all := map[string][]any{}
 					for _, talk := range talks {
 						settle(t, server)
@@ -615,9 +619,8 @@ func TestDNSModules(t *testing.T) {
 					all["denied"] = admittedOnce(t, askedFor(t, server, false))
 					return all
 				}
-				gost := run(t, gostpeer)
-				t.Run("drawspan", func(t *testing.T) {
-					drawspan := run(t, drawspanBinary(t))
+				gost := run(t, gostpeer, false)
+				asks := func(t *testing.T, drawspan map[string][]any) {
 					if a, b := gost["denied"], drawspan["denied"]; len(a) != 1 || !reflect.DeepEqual(a, b) {
 						t.Errorf("denied: it asks and tells\n%s\nwant, as GOST,\n%s", pretty(b), pretty(a))
 					}
@@ -627,7 +630,11 @@ func TestDNSModules(t *testing.T) {
 							t.Errorf("%s: it asks and tells\n%s\nwant, as GOST,\n%s", talk.name, pretty(b), pretty(a))
 						}
 					}
-				})
+				}
+				t.Run("drawspan", func(t *testing.T) { asks(t, run(t, drawspanBinary(t), false)) })
+				if kind == "http" {
+					t.Run("wasm", func(t *testing.T) { asks(t, run(t, drawspanBinary(t), true)) })
+				}
 			})
 		}
 	}
