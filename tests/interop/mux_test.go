@@ -172,7 +172,7 @@ var remoteNodes = []struct{ name, node string }{
 // TestRemote has connections and datagrams accepted by another gateway.
 func TestRemote(t *testing.T) {
 	t.Parallel()
-	mirror, echoes := udpMirror(t), echoServer(t, "tcp4", "127.0.0.1:0")
+	mirror, echoes, hello := udpMirror(t), echoServer(t, "tcp4", "127.0.0.1:0"), greeter(t)
 	for _, pair := range [][2]int{{0, 0}, {0, 1}, {1, 0}, {1, 1}} {
 		first, second := bothGateways[pair[0]], bothGateways[pair[1]]
 		t.Run(first.name+" through "+second.name, func(t *testing.T) {
@@ -184,10 +184,12 @@ func TestRemote(t *testing.T) {
 			}
 			var config strings.Builder
 			config.WriteString("services:\n")
-			var tcp, udp []string
+			var tcp, udp, greeting []string
 			for i := range remoteNodes {
-				tcp, udp = append(tcp, unusedAddr(t)), append(udp, unusedAddr(t))
-				fmt.Fprintf(&config, "- {name: t%d, addr: %q, handler: {type: rtcp}, listener: {type: rtcp, chain: c%d}, forwarder: {nodes: [{name: n, addr: %s}]}}\n", i, tcp[i], i, echoes)
+				tcp, udp, greeting = append(tcp, unusedAddr(t)), append(udp, unusedAddr(t)), append(greeting, unusedAddr(t))
+				for name, addrs := range map[string][2]string{"t": {tcp[i], echoes}, "g": {greeting[i], hello}} {
+					fmt.Fprintf(&config, "- {name: %s%d, addr: %q, handler: {type: rtcp}, listener: {type: rtcp, chain: c%d}, forwarder: {nodes: [{name: n, addr: %s}]}}\n", name, i, addrs[0], i, addrs[1])
+				}
 				fmt.Fprintf(&config, "- {name: u%d, addr: %q, handler: {type: rudp}, listener: {type: rudp, chain: c%d, metadata: {readBufferSize: 65535}}, forwarder: {nodes: [{name: n, addr: %s}]}}\n", i, udp[i], i, mirror)
 			}
 			config.WriteString("- {name: last, addr: $P0, handler: {type: http}, listener: {type: tcp}}\nchains:\n")
@@ -200,6 +202,14 @@ func TestRemote(t *testing.T) {
 					awaitEcho(t, tcp[i])
 					checkManyAt(t, 200, func() net.Conn { return dial(t, tcp[i]) })
 					checkMirror(t, udp[i], []int{1, 1400, 30000})
+					eventually(t, "who speaks first", nil, func() bool {
+						conn, err := greeted(greeting[i])
+						if err != nil {
+							return false
+						}
+						defer conn.Close()
+						return sent(conn, make([]byte, 1<<20)) == nil
+					})
 					wires[i].reset()
 					awaitEcho(t, tcp[i])
 				})
