@@ -297,6 +297,13 @@ var servedTunnels = []servedTunnel{
 	{"http", "P0", "02", tunnel, "", "", "$O 00000000", "P1", hex.EncodeToString([]byte("GET / HTTP/1.1\r\nHost: public.test\r\n\r\n")), `
 		< SYN
 		< PSH 0100001c 020007 01 $V 02000f 03 0b 7075626c69632e74657374 0050`, ""},
+	{"http at another entry point", "P0", "02", tunnel, "", "", "$O 00000000", "P4", hex.EncodeToString([]byte("GET / HTTP/1.1\r\nHost: public.test:81\r\n\r\n")), `
+		< SYN
+		< PSH 0100001c 020007 01 $V 02000f 03 0b 7075626c69632e74657374 0051`, ""},
+	{"http behind a PROXY header", "P0", "02", tunnel, "", "", "$O 00000000", "P1",
+		hex.EncodeToString([]byte("PROXY TCP4 192.0.2.7 198.51.100.9 41806 80\r\nGET / HTTP/1.1\r\nHost: public.test\r\n\r\n")), `
+		< SYN
+		< PSH 0100001c 020007 01 c0000207 a34e 02000f 03 0b 7075626c69632e74657374 0050`, ""},
 	{"tls", "P0", "02", tunnel, "", "", "$O 00000000", "P1", helloTo("public.test"), `
 		< SYN
 		< PSH 0100001c 020007 01 $V 02000f 03 0b 7075626c69632e74657374 01bb`, ""},
@@ -317,7 +324,9 @@ func TestServedTunnels(t *testing.T) {
 	t.Parallel()
 	for _, gateway := range bothGateways {
 		t.Run(gateway.name, func(t *testing.T) {
-			addrs := serveTunnels(t, gateway.binary(t), "")
+			another := unusedAddr(t)
+			addrs := serveTunnels(t, gateway.binary(t), fmt.Sprintf(", entrypoint.ProxyProtocol: 1, entrypoints: [{name: another, addr: %q}]", another))
+			addrs = append(addrs, another)
 			for _, row := range servedTunnels {
 				t.Run(row.name, func(t *testing.T) { checkServedTunnel(t, row, addrs) })
 			}
