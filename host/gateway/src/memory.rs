@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 /// Fewer connections than this hold too little to care.
@@ -15,16 +15,17 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Has the system get back what the allocator keeps, whenever half of many connections are gone; for ever. The allocator would
 /// keep the memory of the most connections that there ever were.
 pub(crate) async fn give_back(connections: &TaskTracker) {
-    let mut most = 0;
+    let (mut most, mut given_back) = (0, None::<Instant>);
     loop {
         sleep(LOOK).await;
         let now = connections.len();
+        // Those of a pause, too.
         most = most.max(now);
-        if most >= MANY && now <= most / 2 {
+        let pauses = given_back.is_some_and(|at| at.elapsed() < PAUSE);
+        if most >= MANY && now <= most / 2 && !pauses {
             // Failing costs memory, nothing else.
             let _ = tokio::task::spawn_blocking(trim).await;
-            most = now;
-            sleep(PAUSE).await;
+            (most, given_back) = (now, Some(Instant::now()));
         }
     }
 }
