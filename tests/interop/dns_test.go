@@ -38,6 +38,8 @@ type zone struct {
 	addr  string
 	mutex sync.Mutex
 	asked []*dns.Msg
+	// All answers about the address of held.test, which last for a second, but the first wait until it is closed.
+	release chan struct{}
 }
 
 const zoneRecords = `
@@ -50,6 +52,7 @@ text.test. 300 IN TXT "two parts" "and a \"quote\""
 service.test. 300 IN SRV 1 2 443 a.test.
 web.test. 300 IN HTTPS 1 . alpn="h2"
 odd.test. 300 IN TYPE65400 \# 3 010203
+held.test. 1 IN A 127.0.0.1
 both.here.test. 300 IN A 127.0.0.1
 both.here.test. 300 IN AAAA ::1
 v4.here.test. 300 IN A 127.0.0.1
@@ -73,10 +76,13 @@ func startZone(t *testing.T) *zone {
 func (z *zone) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 	z.mutex.Lock()
 	z.asked = append(z.asked, question.Copy())
+	asked := len(z.asked)
 	z.mutex.Unlock()
 	isUDP := w.LocalAddr().Network() == "udp"
 	reply := z.answer(question)
 	switch name := strings.ToLower(question.Question[0].Name); {
+	case name == "held.test." && asked > 1:
+		<-z.release
 	case name == "silent.test.":
 		return
 	case name == "wrong.test.":
@@ -348,6 +354,56 @@ func TestDNS(t *testing.T) {
 					}
 				})
 			}
+		})
+	}
+}
+
+// TestDNSAsync asks about an answer that has expired while nobody can tell the new one: services and resolvers don't wait for it.
+func TestDNSAsync(t *testing.T) {
+	t.Parallel()
+	port := letters(t)
+	for _, gateway := range bothGateways {
+		t.Run(gateway.name, func(t *testing.T) {
+			t.Parallel()
+			binary := gateway.binary(t)
+			check := func(t *testing.T, services string, ask func(addr string) bool) {
+				z := startZone(t)
+				z.release = make(chan struct{})
+				defer sync.OnceFunc(func() { close(z.release) })()
+				addrs := serveUDP(t, binary, strings.ReplaceAll(services, "$ZONE", z.addr), 2)
+				asked := func() int {
+					z.mutex.Lock()
+					defer z.mutex.Unlock()
+					return len(z.asked)
+				}
+				for end := time.Now().Add(deadline); asked() < 2; time.Sleep(20 * time.Millisecond) {
+					if !ask(addrs[0]) || time.Now().After(end) {
+						t.Fatalf("no answer, or no more questions than %d", asked())
+					}
+				}
+				if !ask(addrs[0]) {
+					t.Error("no answer while another is waited for")
+				}
+			}
+			t.Run("service", func(t *testing.T) {
+				check(t, `
+services:
+- {name: dns, addr: $P0, handler: {type: dns, metadata: {async: true}}, listener: {type: dns}, forwarder: {nodes: [{name: n, addr: $ZONE}]}}
+- {name: last, addr: $P1, handler: {type: http}, listener: {type: tcp}}
+`, func(addr string) bool {
+					reply := new(dns.Msg)
+					raw := exchangeDNS(t, "udp", addr, packed(t, question("held.test.", dns.TypeA)), time.Second)
+					return reply.Unpack(raw) == nil && len(reply.Answer) == 1
+				})
+			})
+			t.Run("resolver", func(t *testing.T) {
+				check(t, `
+services:
+- {name: socks5, addr: $P0, resolver: r, handler: {type: socks5}, listener: {type: tcp}}
+- {name: last, addr: $P1, handler: {type: http}, listener: {type: tcp}}
+resolvers: [{name: r, nameservers: [{addr: $ZONE, async: true}]}]
+`, func(addr string) bool { return connectByName(t, addr, "held.test", port) == "4" })
+			})
 		})
 	}
 }
