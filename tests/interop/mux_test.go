@@ -29,12 +29,12 @@ var muxCarriers = []struct{ name, kind, metadata string }{
 	{"restless", "mtcp", "mux.keepaliveInterval: 100ms, mux.keepaliveTimeout: 300ms"},
 }
 
-// serveMuxes starts relays behind all of them.
+// serveMuxes starts relays behind all of them. Of many connections GOST closes those that wait beyond its backlog.
 func serveMuxes(t *testing.T, binary string) []string {
 	var config strings.Builder
 	config.WriteString("services:\n")
 	for i, carrier := range muxCarriers {
-		fmt.Fprintf(&config, "- {name: s%d, addr: $P%d, handler: {type: relay}, listener: {type: %s, metadata: {%s}}}\n", i, i, carrier.kind, carrier.metadata)
+		fmt.Fprintf(&config, "- {name: s%d, addr: $P%d, handler: {type: relay}, listener: {type: %s, metadata: {backlog: 1000, %s}}}\n", i, i, carrier.kind, carrier.metadata)
 	}
 	return serveSocks(t, binary, config.String(), len(muxCarriers))
 }
