@@ -116,7 +116,7 @@ impl Route {
             (End::Here(_), Some(path)) => Buffered::new(connect_unix(path).await?),
             (End::Node(conn, node), None) => Box::pin(ask(node, conn, leg.address, leg)).await?,
             (End::Node(conn, node), Some(path)) => {
-                node.connector.connect_unix(conn, path).await.map_err(|error| failed(node, error))?
+                Box::pin(node.connector.connect_unix(conn, path)).await.map_err(|error| failed(node, error))?
             }
             (End::Nowhere, _) => Buffered::new(closed()?),
         };

@@ -224,8 +224,8 @@ pub enum DialReason {
 }
 
 impl Router {
-    /// Connects to a target by TCP, or to a unix socket. Takes at most `dial_timeout` for each of `retries + 1` attempts. Dropping the future closes
-    /// what is half open.
+    /// Connects to a target by TCP, or to a unix socket. Takes at most `dial_timeout` for each of `retries + 1` attempts. Dropping
+    /// the future closes what is half open.
     ///
     /// # Errors
     /// When all attempts fail; the error tells of the last.
