@@ -565,7 +565,7 @@ func TestTunnelModules(t *testing.T) {
 
 // TestTunnelDiscovery has a server of each gateway, which find each other's tunnels.
 func TestTunnelDiscovery(t *testing.T) {
-	hello := greeter(t)
+	hello, mirror := greeter(t), udpMirror(t)
 	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }))
 	t.Cleanup(plain.Close)
 	for _, pair := range [][2]int{{0, 1}, {1, 0}, {1, 1}} {
@@ -581,23 +581,31 @@ func TestTunnelDiscovery(t *testing.T) {
 services:
 - {name: stream, addr: ':0', handler: {type: rtcp}, listener: {type: rtcp, chain: stream}, forwarder: {nodes: [{name: n, addr: '%s'}]}}
 - {name: http, addr: ':0', handler: {type: rtcp}, listener: {type: rtcp, chain: http}, forwarder: {nodes: [{name: n, addr: '%s'}]}}
+- {name: udp, addr: ':0', handler: {type: rudp}, listener: {type: rudp, chain: udp}, forwarder: {nodes: [{name: n, addr: '%s'}]}}
 chains:
+- {name: udp, hops: [{name: h, nodes: [{name: n, addr: '%s', connector: {type: tunnel, metadata: {tunnel.id: %s}}, dialer: {type: tcp}}]}]}
 - {name: stream, hops: [{name: h, nodes: [{name: n, addr: '%s', connector: {type: tunnel, metadata: {tunnel.id: %s}}, dialer: {type: tcp}}]}]}
 - {name: http, hops: [{name: h, nodes: [{name: n, addr: '%s', connector: {type: tunnel, metadata: {tunnel.id: %s}}, dialer: {type: tcp}}]}]}
-`, hello, plain.Listener.Addr(), fars[0], tunnel, fars[0], tunnelHTTP)
+`, hello, plain.Listener.Addr(), mirror, fars[0], tunnelUDP, fars[0], tunnel, fars[0], tunnelHTTP)
 			if err := os.WriteFile(file, []byte(client), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			startGateway(t, gostpeer, file)
-			eventually(t, "the tunnel", nil, func() bool {
-				conn := dialSocks(t, nears[0])
-				defer conn.Close()
-				conn.Write(unhex(t, tunnelRequest("01", tunnel, "public.test", "")))
-				conn.SetReadDeadline(time.Now().Add(time.Second))
-				answer := make([]byte, 10)
-				io.ReadFull(conn, answer)
-				return string(answer[:4]) == "\x01\x00\x00\x00" && string(answer[4:]) == "hello "
-			})
+			for _, visit := range []struct{ send, want string }{
+				{tunnelRequest("01", tunnel, "public.test", ""), "01000000" + hex.EncodeToString([]byte("hello "))},
+				{tunnelRequest("81", tunnelUDP, "udp.test", "0400020001") + "0003616263", "010000000003636261"},
+			} {
+				eventually(t, "the tunnel", nil, func() bool {
+					conn := dialSocks(t, nears[0])
+					defer conn.Close()
+					conn.Write(unhex(t, visit.send))
+					conn.SetReadDeadline(time.Now().Add(time.Second))
+					want := unhex(t, visit.want)
+					answer := make([]byte, len(want))
+					io.ReadFull(conn, answer)
+					return bytes.Equal(answer, want)
+				})
+			}
 			conn := dialSocks(t, nears[1])
 			conn.Write([]byte("GET / HTTP/1.1\r\nHost: http.test\r\n\r\n"))
 			if status, body := response(t, conn); status != 200 || body != "http.test" {
