@@ -94,7 +94,7 @@ async fn a_client_gets_its_host_by_components() {
 }
 
 /// Blocks of plugins that answer no question as they should, over each backing, and what keeps them running.
-async fn failing() -> (Vec<(&'static str, String)>, Vec<HttpPlugin>, Vec<GrpcPlugin>) {
+pub(crate) async fn failing() -> (Vec<(&'static str, String)>, Vec<HttpPlugin>, Vec<GrpcPlugin>) {
     let mut blocks = Vec::new();
     let (mut http, mut grpc) = (Vec::new(), Vec::new());
     for (what, timeout, answer) in [
@@ -127,8 +127,9 @@ async fn failing() -> (Vec<(&'static str, String)>, Vec<HttpPlugin>, Vec<GrpcPlu
     ] {
         let scene = json!({"answer": answer}).to_string();
         let script = json!({
-            "ingress.get-rule": scene, "ingress.set-rule": scene, "service-discovery.get-services": scene,
+            "ingress.get-rule": scene, "ingress.set-rule": scene, "router.get-route": scene,
             "service-discovery.register": scene, "service-discovery.renew": scene, "service-discovery.deregister": scene,
+            "service-discovery.get-services": scene,
         });
         blocks.push((what, format!("{{type: wasm, addr: {SCRIPTED}, timeout: {timeout}, config: {script}}}")));
     }
@@ -137,7 +138,7 @@ async fn failing() -> (Vec<(&'static str, String)>, Vec<HttpPlugin>, Vec<GrpcPlu
     (blocks, http, grpc)
 }
 
-const HANGING: &str = "hanging";
+pub(crate) const HANGING: &str = "hanging";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plugins_that_fail_keep_nobody_from_a_tunnel() {
