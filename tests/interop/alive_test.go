@@ -28,8 +28,8 @@ var silentWays = []struct {
 		"connector: {type: tunnel, metadata: {tunnel.id: " + tunnel + "}}, dialer: {type: tcp}", true},
 }
 
-// TestSilence leaves connections alone for minutes, with the default settings of everything. It comes before all others, and goes on
-// behind them: that is when the time is over.
+// TestSilence leaves connections alone for minutes, with the default settings of everything. By the name of its file it comes before
+// all others, and it goes on when those are over that aren't parallel: so it takes no time of its own.
 func TestSilence(t *testing.T) {
 	echoes := echoServer(t, "tcp4", "127.0.0.1:0")
 	type way struct {
