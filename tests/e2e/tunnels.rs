@@ -120,16 +120,20 @@ pub(crate) async fn failing() -> (Vec<(&'static str, String)>, Vec<HttpPlugin>, 
         blocks.push((what, format!("{{type: grpc, addr: '{}', timeout: {timeout}}}", plugin.addr())));
         grpc.push(plugin);
     }
-    for (what, timeout, answer) in [
-        ("slow", "200ms", json!("Spin")),
-        ("broken", "10s", json!("Trap")),
-        ("refusing", "10s", json!({"Error": {"Failed": "on purpose"}})),
+    let elsewhere = json!([{"id": "", "name": "", "node": "n", "network": "tcp", "address": "not an address"}]);
+    let nonsense = [json!({"Reply": "nonsense"}), json!({"Reply": elsewhere}), json!({"Reply": null})];
+    let all = |answer: serde_json::Value| [answer.clone(), answer.clone(), answer];
+    for (what, timeout, [rule, services, others]) in [
+        ("slow", "200ms", all(json!("Spin"))),
+        ("wrong", "10s", nonsense),
+        ("broken", "10s", all(json!("Trap"))),
+        ("refusing", "10s", all(json!({"Error": {"Failed": "on purpose"}}))),
     ] {
-        let scene = json!({"answer": answer}).to_string();
+        let [rule, services, others] = [rule, services, others].map(|answer| json!({"answer": answer}).to_string());
         let script = json!({
-            "ingress.get-rule": scene, "ingress.set-rule": scene, "router.get-route": scene,
-            "service-discovery.register": scene, "service-discovery.renew": scene, "service-discovery.deregister": scene,
-            "service-discovery.get-services": scene,
+            "ingress.get-rule": rule, "ingress.set-rule": others, "router.get-route": others,
+            "service-discovery.get-services": services, "service-discovery.register": others,
+            "service-discovery.renew": others, "service-discovery.deregister": others,
         });
         blocks.push((what, format!("{{type: wasm, addr: {SCRIPTED}, timeout: {timeout}, config: {script}}}")));
     }
