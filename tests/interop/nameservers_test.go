@@ -62,6 +62,33 @@ func TestNameservers(t *testing.T) {
 	sameAsGOST(t, seen)
 }
 
+// TestNameserversDiffer resolves names where GOST does otherwise (docs/differences.md).
+func TestNameserversDiffer(t *testing.T) {
+	z, empty, port := startZone(t), startZone(t), letters(t)
+	empty.empty = true
+	rows := []struct{ servers, name, gost, drawspan string }{
+		{"{addr: $EMPTY}, {addr: $Z}", "v4", "3", "4"},
+		{"{addr: $Z, only: ip6}", "v4", "4", "3"},
+		{"{addr: $Z, clientIP: '2001:db8::77'}", "v4", "3", "4"},
+	}
+	for i, gateway := range bothGateways {
+		t.Run(gateway.name, func(t *testing.T) {
+			services, resolvers := "services:\n", "resolvers:\n"
+			for i, row := range rows {
+				services += fmt.Sprintf("- {name: s%d, addr: $P%d, resolver: r%d, handler: {type: socks5}, listener: {type: tcp}}\n", i, i, i)
+				resolvers += fmt.Sprintf("- {name: r%d, nameservers: [%s]}\n", i, strings.NewReplacer("$Z", z.addr, "$EMPTY", empty.addr).Replace(row.servers))
+			}
+			addrs := serveSocks(t, gateway.binary(t), services+resolvers, len(rows))
+			for at, row := range rows {
+				want := []string{row.gost, row.drawspan}[i]
+				if got := connectByName(t, addrs[at], row.name+".here.test", port); got != want {
+					t.Errorf("%s, %s: %s, want %s", row.servers, row.name, got, want)
+				}
+			}
+		})
+	}
+}
+
 // dnsSettings are those of dns handlers; $Z is the zone.
 var dnsSettings = []string{"", "ttl: -1s", "ttl: 1h", "clientIP: 192.0.2.77", "timeout: 1s, async: true", "dns: 'tcp://$Z'"}
 
