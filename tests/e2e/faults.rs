@@ -19,6 +19,8 @@ const SERVICES: &str = "services:
 - {name: socks5, addr: '127.0.0.1:0', handler: {type: socks5, metadata: {readTimeout: 1s, bind: true, udp: true}}}
 - {name: auto, addr: '127.0.0.1:0', handler: {type: auto, metadata: {readTimeout: 1s}}}
 - {name: relay, addr: '127.0.0.1:0', handler: {type: relay, metadata: {readTimeout: 1s}}}
+- {name: tunnel, addr: '127.0.0.1:0', handler: {type: tunnel, metadata: {readTimeout: 1s}}}
+- {name: mtcp, addr: '127.0.0.1:0', listener: {type: mtcp, metadata: {mux.version: 1}}, handler: {type: relay}}
 - {name: tls, addr: '127.0.0.1:0', listener: {type: tls}, handler: {type: http, metadata: {readTimeout: 1s}}}
 - name: ws
   addr: '127.0.0.1:0'
@@ -55,6 +57,9 @@ fn protocols(echo: SocketAddr) -> Vec<(&'static str, Vec<Step>)> {
     };
     let upgrade = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    let relay = [&[1, 1, 0, 10, 2, 0, 7, 1][..], &ip, &port].concat();
+    // A tunnel's id, and the features of an address.
+    let bind = [&[1, 2, 0, 33, 2, 0, 7, 1, 0, 0, 0, 0, 0, 0, 3, 0, 20][..], &[7; 16], &[0; 4]].concat();
     vec![
         ("service-0", http()),
         ("service-0", vec![text(&post, 0)]),
@@ -65,7 +70,10 @@ fn protocols(echo: SocketAddr) -> Vec<(&'static str, Vec<Step>)> {
         ("socks5", answered(socks5(0xf3, [&[0; 4], &[0; 2]]))),
         ("auto", http()),
         ("auto", connect5()),
-        ("relay", vec![([&[1, 1, 0, 10, 2, 0, 7, 1][..], &ip, &port].concat(), 4), hello()]),
+        ("relay", vec![(relay.clone(), 4), hello()]),
+        // Its answer names its host, and who it is.
+        ("tunnel", vec![(bind, 50)]),
+        ("mtcp", vec![(frame(0, b""), 0), (frame(2, &relay), 8 + 4), (frame(2, b"hello"), 8 + 5), (frame(1, b""), 8)]),
         ("tls", vec![(client_hello(), 1), (vec![20, 3, 3, 0, 1, 1], 0)]),
         ("ws", vec![text(upgrade, 1), (vec![0x82, 0x85, 1, 2, 3, 4, 5], 0)]),
         ("proxied", [vec![text("PROXY TCP4 192.0.2.7 127.0.0.1 1 2\r\n", 0)], http()].concat()),
@@ -132,8 +140,8 @@ async fn clients_that_take_too_long_are_closed() {
     let files = gateway.open_files();
     let mut clients = JoinSet::new();
     for (service, steps) in protocols(echo.addr()) {
-        // A header that is none in time is none, and a forwarder has no time of its own.
-        if ["proxied", "forward", "sniffed"].contains(&service) {
+        // A header that is none in time is none, a forwarder has no time of its own, and who shares a connection has another.
+        if ["proxied", "forward", "sniffed", "mtcp"].contains(&service) {
             continue;
         }
         let addr = gateway.addr(service).await;

@@ -27,6 +27,7 @@ mod policies;
 mod recorders;
 mod reload;
 mod rewriter;
+mod routers;
 mod routing;
 mod served;
 mod sniffing;

@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use drawspan_testkit::{
-    Dir, Gateway, HttpAnswer, HttpPlugin, LogLine, Misbehaviour, PATIENCE, Signal, endless_origin, eventually,
-    exchange, http_origin, misbehaving, unused_addr, within,
+    Dir, Gateway, GrpcAnswer, GrpcPlugin, HttpAnswer, HttpPlugin, LogLine, Misbehaviour, PATIENCE, Signal,
+    endless_origin, eventually, exchange, http_origin, misbehaving, reset, tcp_echo, unused_addr, within,
 };
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 const INGRESS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-examples/ingress-rust/ingress.wasm");
 const SD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-examples/sd-rust/sd.wasm");
+const SCRIPTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guests/prebuilt/scripted.wasm");
 const TUNNEL: &str = "4d21094e-b74c-4916-86c1-d9fa36ea677b";
 
 /// A tunnel server with these keys and these objects beside it; its address, and its entry point's.
@@ -91,26 +93,65 @@ async fn a_client_gets_its_host_by_components() {
     assert!(gateway.logs_matching(LogLine::is_problem).is_empty(), "{}", gateway.log_text());
 }
 
+/// Blocks of plugins that answer no question as they should, over each backing, and what keeps them running.
+pub(crate) async fn failing() -> (Vec<(&'static str, String)>, Vec<HttpPlugin>, Vec<GrpcPlugin>) {
+    let mut blocks = Vec::new();
+    let (mut http, mut grpc) = (Vec::new(), Vec::new());
+    for (what, timeout, answer) in [
+        ("slow", "200ms", HttpAnswer::Never),
+        (HANGING, "60s", HttpAnswer::Never),
+        ("wrong", "10s", HttpAnswer::reply(200, "nonsense")),
+        ("broken", "10s", HttpAnswer::Hangup),
+        ("refusing", "10s", HttpAnswer::reply(500, "{}")),
+    ] {
+        let plugin = HttpPlugin::start(answer).await;
+        blocks.push((what, format!("{{type: http, addr: 'http://{}', timeout: {timeout}}}", plugin.addr())));
+        http.push(plugin);
+    }
+    for (what, timeout, answer) in [
+        ("slow", "200ms", GrpcAnswer::Never),
+        (HANGING, "60s", GrpcAnswer::Never),
+        // A field that ends beyond the message.
+        ("wrong", "10s", GrpcAnswer::Message(b"\x0a\x7f")),
+        ("broken", "10s", GrpcAnswer::Hangup),
+        ("refusing", "10s", GrpcAnswer::Status(13)),
+    ] {
+        let plugin = GrpcPlugin::start(answer).await;
+        blocks.push((what, format!("{{type: grpc, addr: '{}', timeout: {timeout}}}", plugin.addr())));
+        grpc.push(plugin);
+    }
+    let elsewhere = json!([{"id": "", "name": "", "node": "n", "network": "tcp", "address": "not an address"}]);
+    let nonsense = [json!({"Reply": "nonsense"}), json!({"Reply": elsewhere}), json!({"Reply": null})];
+    let all = |answer: serde_json::Value| [answer.clone(), answer.clone(), answer];
+    for (what, timeout, [rule, services, others]) in [
+        ("slow", "200ms", all(json!("Spin"))),
+        ("wrong", "10s", nonsense),
+        ("broken", "10s", all(json!("Trap"))),
+        ("refusing", "10s", all(json!({"Error": {"Failed": "on purpose"}}))),
+    ] {
+        let [rule, services, others] = [rule, services, others].map(|answer| json!({"answer": answer}).to_string());
+        let script = json!({
+            "ingress.get-rule": rule, "ingress.set-rule": others, "router.get-route": others,
+            "service-discovery.get-services": services, "service-discovery.register": others,
+            "service-discovery.renew": others, "service-discovery.deregister": others,
+        });
+        blocks.push((what, format!("{{type: wasm, addr: {SCRIPTED}, timeout: {timeout}, config: {script}}}")));
+    }
+    blocks.push(("dead", format!("{{type: http, addr: 'http://{}'}}", unused_addr())));
+    blocks.push(("dead", format!("{{type: grpc, addr: '{}'}}", unused_addr())));
+    (blocks, http, grpc)
+}
+
+pub(crate) const HANGING: &str = "hanging";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn plugins_that_fail_keep_nobody_from_a_tunnel() {
     let origin = http_origin().await;
-    for (what, answer, timeout) in [
-        ("slow", Some(HttpAnswer::Never), "200ms"),
-        ("hanging", Some(HttpAnswer::Never), "60s"),
-        ("wrong", Some(HttpAnswer::reply(200, "nonsense")), "10s"),
-        ("broken", Some(HttpAnswer::Hangup), "10s"),
-        ("refusing", Some(HttpAnswer::reply(500, "{}")), "10s"),
-        ("dead", None, "10s"),
-    ] {
-        println!("{what}");
-        let plugin = match answer {
-            Some(answer) => Some(HttpPlugin::start(answer).await),
-            None => None,
-        };
-        let addr = plugin.as_ref().map_or_else(unused_addr, HttpPlugin::addr);
-        let block = format!("plugin: {{type: http, addr: \"http://{addr}\", timeout: {timeout}}}");
-        if what != "hanging" {
-            let objects = format!("ingresses: [{{name: i, {block}}}]");
+    let (blocks, _http, _grpc) = failing().await;
+    for (what, block) in blocks {
+        println!("{what}: {block}");
+        if what != HANGING {
+            let objects = format!("ingresses: [{{name: i, plugin: {block}}}]");
             let (gateway, address, entrypoint) = server("ingress: i", &objects).await;
             assert_eq!(status(entrypoint, "srv.test").await, 502);
             // Who knows it can come all the same.
@@ -118,16 +159,91 @@ async fn plugins_that_fail_keep_nobody_from_a_tunnel() {
             is_bound(&gateway).await;
         }
         let keys = format!("tunnel: \"srv.test:{TUNNEL}\", sd: s");
-        let (gateway, address, entrypoint) = server(&keys, &format!("sds: [{{name: s, {block}}}]")).await;
-        if what != "hanging" {
+        let (gateway, address, entrypoint) = server(&keys, &format!("sds: [{{name: s, plugin: {block}}}]")).await;
+        if what != HANGING {
             assert_eq!(status(entrypoint, "srv.test").await, 503);
         }
         let _client = client(address, "srv.test", origin.addr());
-        if what == "hanging" {
+        if what == HANGING {
             // It is asked who else has the tunnel, as long as nobody serves it here.
             is_bound(&gateway).await;
         }
         is_served(entrypoint, "srv.test").await;
+    }
+}
+
+/// The answer to who serves a tunnel: its host and its id.
+const GRANTED: &[u8] = b"\x01\x00\x00\x1e\x02\x00\x04\x03\x00\x00\x00\x03\x00\x14\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\0\0\0\0";
+
+/// A visitor from 192.0.2.7:41806, for nowhere.
+const VISITOR: &[u8] = b"\x01\x00\x00\x11\x02\x00\x07\x01\xc0\x00\x02\x07\xa3\x4e\x02\x00\x04\x03\x00\x00\x00";
+
+/// A frame of smux, version 2.
+fn frame(command: u8, data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len()).unwrap().to_le_bytes();
+    [&[2, command][..], &length, &3_u32.to_le_bytes(), data].concat()
+}
+
+/// Reads the request of who wants to serve a tunnel.
+async fn asked(stream: &mut TcpStream) {
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).await.unwrap();
+    stream.read_exact(&mut vec![0; u16::from_be_bytes([head[2], head[3]]).into()]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_break_off_at_each_step_are_asked_again() {
+    let echo = tcp_echo().await;
+    let opened = [GRANTED, &frame(0, b"")].concat();
+    let visited = [&opened[..], &frame(2, VISITOR)].concat();
+    let steps = [
+        ("a half of the answer", GRANTED[..20].to_vec()),
+        ("nothing", Vec::new()),
+        ("a refusal", b"\x01\x02\x00\x00".to_vec()),
+        ("garbage", b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+        ("the answer", GRANTED.to_vec()),
+        ("garbage for frames", [GRANTED, b"HTTP/1.1 400 Bad Request\r\n\r\n"].concat()),
+        ("a half of a frame", opened[..opened.len() - 4].to_vec()),
+        ("a stream", opened.clone()),
+        ("a half of a visitor", [&opened[..], &frame(2, &VISITOR[..9])].concat()),
+        ("garbage for a visitor", [&opened[..], &frame(2, b"HTTP/1.1 400 Bad Request\r\n\r\n")].concat()),
+        ("a visitor", visited.clone()),
+        ("a visitor that speaks", [&visited[..], &frame(2, b"hello")].concat()),
+    ];
+    let (mut services, mut chains) = ("services:\n".to_owned(), "chains:\n".to_owned());
+    let mut servers = JoinSet::new();
+    for (number, (step, says)) in steps.into_iter().enumerate() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        services += &format!(
+            "- {{name: s{number}, addr: ':0', handler: {{type: rtcp}}, listener: {{type: rtcp, chain: c{number}}}, \
+             forwarder: {{nodes: [{{name: n, addr: '{}'}}]}}}}\n",
+            echo.addr()
+        );
+        let connector = format!("{{type: tunnel, metadata: {{tunnel.id: {TUNNEL}}}}}");
+        chains += &format!(
+            "- {{name: c{number}, hops: [{{name: h, nodes: [{{name: n, addr: '{addr}', connector: {connector}}}]}}]}}\n"
+        );
+        let visited = visited.clone();
+        servers.spawn(async move {
+            let (mut first, _) = listener.accept().await.unwrap();
+            asked(&mut first).await;
+            first.write_all(&says).await.unwrap();
+            reset(first);
+            let (mut second, _) = within(step, listener.accept()).await.unwrap();
+            asked(&mut second).await;
+            second.write_all(&[&visited[..], &frame(2, b"hello")].concat()).await.unwrap();
+            let mut heard = Vec::new();
+            while !heard.ends_with(&frame(2, b"hello")) {
+                assert!(within(step, second.read_buf(&mut heard)).await.unwrap() > 0, "after {step}: {heard:?}");
+            }
+        });
+    }
+    let dir = Dir::new();
+    dir.write("gateway.yaml", services + &chains);
+    let gateway = Gateway::spawn(dir, &["-C", "gateway.yaml"]);
+    while let Some(served) = servers.join_next().await {
+        assert!(served.is_ok(), "{}", gateway.log_text());
     }
 }
 

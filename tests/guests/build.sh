@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 build=../../guest-examples/build-rust.sh
 
-for guest in hostile bypass-only moody outside reach scripted; do "$build" . "$guest" "prebuilt/$guest.wasm"; done
+for guest in hostile bypass-only moody outside reach scripted told; do "$build" . "$guest" "prebuilt/$guest.wasm"; done
 if [[ ${WASI_LIBC:-} || ${GUEST_TOOLCHAIN:-} == rustup ]]; then "$build" --wasi . wasi prebuilt/wasi.wasm; fi
 if command -v drawspan >/dev/null && command -v "${CC:-clang}" >/dev/null; then table-bomb/build.sh ../prebuilt/table-bomb.wasm; fi
 

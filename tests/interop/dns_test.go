@@ -38,6 +38,9 @@ type zone struct {
 	addr  string
 	mutex sync.Mutex
 	asked []*dns.Msg
+	// All answers about the address of held.test, which last for a second, but the first wait until it is closed.
+	release chan struct{}
+	empty   bool // it knows no name
 }
 
 const zoneRecords = `
@@ -50,6 +53,11 @@ text.test. 300 IN TXT "two parts" "and a \"quote\""
 service.test. 300 IN SRV 1 2 443 a.test.
 web.test. 300 IN HTTPS 1 . alpn="h2"
 odd.test. 300 IN TYPE65400 \# 3 010203
+held.test. 1 IN A 127.0.0.1
+both.here.test. 300 IN A 127.0.0.1
+both.here.test. 300 IN AAAA ::1
+v4.here.test. 300 IN A 127.0.0.1
+v6.here.test. 300 IN AAAA ::1
 `
 
 // startZone serves it over UDP and TCP.
@@ -69,10 +77,13 @@ func startZone(t *testing.T) *zone {
 func (z *zone) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 	z.mutex.Lock()
 	z.asked = append(z.asked, question.Copy())
+	asked := len(z.asked)
 	z.mutex.Unlock()
 	isUDP := w.LocalAddr().Network() == "udp"
 	reply := z.answer(question)
 	switch name := strings.ToLower(question.Question[0].Name); {
+	case name == "held.test." && asked > 1:
+		<-z.release
 	case name == "silent.test.":
 		return
 	case name == "wrong.test.":
@@ -101,7 +112,7 @@ func (z *zone) answer(question *dns.Msg) *dns.Msg {
 	find := func(name string, kind uint16) {
 		parser := dns.NewZoneParser(strings.NewReader(zoneRecords), "", "")
 		for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
-			if !strings.EqualFold(rr.Header().Name, name) {
+			if z.empty || !strings.EqualFold(rr.Header().Name, name) {
 				continue
 			}
 			known = true
@@ -348,6 +359,56 @@ func TestDNS(t *testing.T) {
 	}
 }
 
+// TestDNSAsync asks about an answer that has expired while nobody can tell the new one: services and resolvers don't wait for it.
+func TestDNSAsync(t *testing.T) {
+	t.Parallel()
+	port := letters(t)
+	for _, gateway := range bothGateways {
+		t.Run(gateway.name, func(t *testing.T) {
+			t.Parallel()
+			binary := gateway.binary(t)
+			check := func(t *testing.T, services string, ask func(addr string) bool) {
+				z := startZone(t)
+				z.release = make(chan struct{})
+				defer sync.OnceFunc(func() { close(z.release) })()
+				addrs := serveUDP(t, binary, strings.ReplaceAll(services, "$ZONE", z.addr), 2)
+				asked := func() int {
+					z.mutex.Lock()
+					defer z.mutex.Unlock()
+					return len(z.asked)
+				}
+				for end := time.Now().Add(deadline); asked() < 2; time.Sleep(20 * time.Millisecond) {
+					if !ask(addrs[0]) || time.Now().After(end) {
+						t.Fatalf("no answer, or no more questions than %d", asked())
+					}
+				}
+				if !ask(addrs[0]) {
+					t.Error("no answer while another is waited for")
+				}
+			}
+			t.Run("service", func(t *testing.T) {
+				check(t, `
+services:
+- {name: dns, addr: $P0, handler: {type: dns, metadata: {async: true}}, listener: {type: dns}, forwarder: {nodes: [{name: n, addr: $ZONE}]}}
+- {name: last, addr: $P1, handler: {type: http}, listener: {type: tcp}}
+`, func(addr string) bool {
+					reply := new(dns.Msg)
+					raw := exchangeDNS(t, "udp", addr, packed(t, question("held.test.", dns.TypeA)), time.Second)
+					return reply.Unpack(raw) == nil && len(reply.Answer) == 1
+				})
+			})
+			t.Run("resolver", func(t *testing.T) {
+				check(t, `
+services:
+- {name: socks5, addr: $P0, resolver: r, handler: {type: socks5}, listener: {type: tcp}}
+- {name: last, addr: $P1, handler: {type: http}, listener: {type: tcp}}
+resolvers: [{name: r, nameservers: [{addr: $ZONE, async: true}]}]
+`, func(addr string) bool { return connectByName(t, addr, "held.test", port) == "4" })
+			})
+		})
+	}
+}
+
 // TestDNSBytes compares what a service answers by itself, byte for byte.
 func TestDNSBytes(t *testing.T) {
 	t.Parallel()
@@ -526,7 +587,6 @@ func TestDNSFaults(t *testing.T) {
 
 // dnsConfig has a service all of whose modules are plugins; its server is found by them.
 const dnsConfig = `
-log: {level: warn}
 services:
 - name: service-0
   addr: $P0
@@ -540,18 +600,18 @@ services:
   forwarder: {nodes: [{name: target-0, addr: 'udp://resolved.test:$PORT', bypass: bypass-0}]}
 - {name: last, addr: $P1, handler: {type: http}, listener: {type: tcp}}
 admissions:
-- {name: admission-0, plugin: {type: $TYPE, addr: '$ADMISSION'}}
+- {name: admission-0, plugin: $ADMISSION}
 bypasses:
-- {name: bypass-0, plugin: {type: $TYPE, addr: '$BYPASS'}}
+- {name: bypass-0, plugin: $BYPASS}
 hosts:
-- {name: hosts-0, plugin: {type: $TYPE, addr: '$HOSTS'}}
+- {name: hosts-0, plugin: $HOSTS}
 resolvers:
-- {name: resolver-0, plugin: {type: $TYPE, addr: '$RESOLVER'}}
+- {name: resolver-0, plugin: $RESOLVER}
 recorders:
-- {name: recorder-0, plugin: {type: $TYPE, addr: '$RECORDER'}}
+- {name: recorder-0, plugin: $RECORDER}
 `
 
-// TestDNSModules compares what modules are asked and told, with their fields.
+// TestDNSModules compares what modules are asked and told, with their fields; components, too.
 func TestDNSModules(t *testing.T) {
 	t.Parallel()
 	z := startZone(t)
@@ -579,16 +639,21 @@ func TestDNSModules(t *testing.T) {
 				t.Parallel()
 				server := startPluginserver(t)
 				_, port, _ := net.SplitHostPort(z.addr)
-				run := func(t *testing.T, binary string) map[string][]any {
+				run := func(t *testing.T, binary string, isWasm bool) map[string][]any {
 					p0, p1 := unusedAddr(t), unusedAddr(t)
-					fill := strings.NewReplacer("$P0", p0, "$P1", p1, "$TYPE", kind, "$PORT", port, "$MODE", mode,
-						"$ADMISSION", server.plugin(kind, "admission"), "$BYPASS", server.plugin(kind, "bypass"), "$HOSTS", server.plugin(kind, "hosts"),
-						"$RESOLVER", server.plugin(kind, "resolver"), "$RECORDER", server.plugin(kind, "recorder"))
-					file := filepath.Join(t.TempDir(), "gost.yaml")
-					if err := os.WriteFile(file, []byte(fill.Replace(dnsConfig)), 0o600); err != nil {
-						t.Fatal(err)
+					fill := []string{"$P0", p0, "$P1", p1, "$PORT", port, "$MODE", mode}
+					for _, module := range []string{"admission", "bypass", "hosts", "resolver", "recorder"} {
+						block := server.block(kind, module)
+						if isWasm {
+							block = toldBlock(t, "")
+						}
+						fill = append(fill, "$"+strings.ToUpper(module), block)
 					}
-					startGateway(t, binary, file, p1)
+					log := startGateway(t, binary, configFile(t, "%s", strings.NewReplacer(fill...).Replace(dnsConfig)), p1)
+					server := server
+					if isWasm {
+						server = &pluginServer{log: log, bell: p1}
+					}
 					all := map[string][]any{}
 					for _, talk := range talks {
 						settle(t, server)
@@ -611,9 +676,8 @@ func TestDNSModules(t *testing.T) {
 					all["denied"] = admittedOnce(t, askedFor(t, server, false))
 					return all
 				}
-				gost := run(t, gostpeer)
-				t.Run("drawspan", func(t *testing.T) {
-					drawspan := run(t, drawspanBinary(t))
+				gost := run(t, gostpeer, false)
+				asks := func(t *testing.T, drawspan map[string][]any) {
 					if a, b := gost["denied"], drawspan["denied"]; len(a) != 1 || !reflect.DeepEqual(a, b) {
 						t.Errorf("denied: it asks and tells\n%s\nwant, as GOST,\n%s", pretty(b), pretty(a))
 					}
@@ -623,7 +687,11 @@ func TestDNSModules(t *testing.T) {
 							t.Errorf("%s: it asks and tells\n%s\nwant, as GOST,\n%s", talk.name, pretty(b), pretty(a))
 						}
 					}
-				})
+				}
+				t.Run("drawspan", func(t *testing.T) { asks(t, run(t, drawspanBinary(t), false)) })
+				if kind == "http" {
+					t.Run("wasm", func(t *testing.T) { asks(t, run(t, drawspanBinary(t), true)) })
+				}
 			})
 		}
 	}
@@ -731,7 +799,7 @@ observers: [{name: o, plugin: {type: http, addr: '` + server.plugin("http", "obs
 	})
 }
 
-// TestDig asks drawspan with dig, over everything that carries questions, and unbound behind it.
+// TestDig asks drawspan with dig, over everything that carries questions, and unbound behind it by the same.
 func TestDig(t *testing.T) {
 	for _, program := range []string{"dig", "unbound"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -742,8 +810,7 @@ func TestDig(t *testing.T) {
 		}
 	}
 	binary := drawspanBinary(t)
-	upstream := startUnbound(t)
-	servers := []string{upstream, "tcp://" + upstream, upstream, "tcp://" + upstream}
+	servers := startUnbound(t)
 	addrs := serveUDP(t, binary, dnsServices(servers, "hosts: hosts-0,")+
 		"hosts:\n- {name: hosts-0, mappings: [{ip: 192.0.2.9, hostname: mapped.test}]}\n", 5)
 	for i, mode := range dnsModes {
@@ -781,15 +848,25 @@ func TestDig(t *testing.T) {
 	}
 }
 
-// startUnbound serves test. and returns its address.
-func startUnbound(t *testing.T) string {
-	addr := unusedAddr(t)
-	_, port, _ := net.SplitHostPort(addr)
+// startUnbound serves test., and returns its addresses, one for each mode.
+func startUnbound(t *testing.T) []string {
+	addr, secret, web := unusedAddr(t), unusedAddr(t), unusedAddr(t)
+	cert, key := trusted(t)
+	port := func(addr string) string {
+		_, port, _ := net.SplitHostPort(addr)
+		return port
+	}
 	folder := t.TempDir()
 	var config strings.Builder
 	fmt.Fprintf(&config, `server:
-  interface: 127.0.0.1@%s
-  directory: %q
+  interface: 127.0.0.1@%[1]s
+  interface: 127.0.0.1@%[2]s
+  interface: 127.0.0.1@%[3]s
+  tls-port: %[2]s
+  https-port: %[3]s
+  tls-service-pem: %[5]q
+  tls-service-key: %[6]q
+  directory: %[4]q
   pidfile: ""
   username: ""
   chroot: ""
@@ -802,7 +879,7 @@ func startUnbound(t *testing.T) string {
   local-data: "a.test. 300 IN A 192.0.2.1"
   local-data: "a.test. 300 IN AAAA 2001:db8::1"
   local-data: 'text.test. 300 IN TXT "some text"'
-`, port, folder)
+`, port(addr), port(secret), port(web), folder, cert, key)
 	for i := range 100 {
 		fmt.Fprintf(&config, "  local-data: \"long.test. 300 IN A 192.0.2.%d\"\n", i)
 	}
@@ -819,5 +896,5 @@ func startUnbound(t *testing.T) string {
 		}
 		return err == nil
 	})
-	return addr
+	return []string{addr, "tcp://" + addr, "tls://" + secret, "https://" + web + "/dns-query"}
 }

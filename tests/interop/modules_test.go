@@ -36,6 +36,10 @@ services:
 - {name: proxied, addr: $Q1, admission: m, bypass: m, hosts: m, resolver: m, limiter: m, recorders: $TOLD, handler: {type: http, $HANDLER}, listener: {type: tcp}, metadata: {proxyProtocol: 1}}
 - {name: udp, addr: $Q2, $SERVICE, handler: {type: udp}, listener: {type: udp}, forwarder: {nodes: [{name: target-0, addr: $M}]}}
 - {name: file, addr: $Q4, $SERVICE, handler: {type: file, auther: m, metadata: {dir: $DIR}}, listener: {type: tcp}}
+- {name: relay, addr: $Q6, $SERVICE, handler: {type: relay, $HANDLER, metadata: {bind: true}}, listener: {type: tcp}}
+- {name: relay-hop, addr: $Q7, $SERVICE, handler: {type: relay, $HANDLER, chain: chain-0}, listener: {type: tcp}}
+- {name: rtcp, addr: $Q8, $SERVICE, handler: {type: rtcp}, listener: {type: rtcp}, forwarder: {nodes: [{name: target-0, addr: 'mapped.test:$EP'}]}}
+- {name: unix, addr: $Q9, $SERVICE, handler: {type: tcp}, listener: {type: tcp}, forwarder: {nodes: [{name: target-0, addr: $SOCKET, network: unix}]}}
 - {name: metrics, addr: $Q5, $SERVICE, handler: {type: metrics, auther: m}, listener: {type: tcp}}
 - {name: node, addr: $Q3, handler: {type: http}, listener: {type: tcp}}
 authers: [{name: m, plugin: $AUTHER}]
@@ -58,8 +62,8 @@ const (
 )
 
 // moduleTalk is what a client says and all that it gets to see; both as in socksTalks, or as text behind a quote. What stands
-// behind @ a peer says who connects to the address that the client was told last; behind ~ it is a datagram of the client's to
-// there, whose answer is seen too.
+// behind @ a peer says who connects to the address that the client was told last, and behind ! one that ends when the client does;
+// behind ~ it is a datagram of the client's to there, whose answer is seen too.
 type moduleTalk struct {
 	name, service, send, want string
 	from                      string // 127.0.0.1 if empty
@@ -71,13 +75,14 @@ type moduleTalk struct {
 }
 
 var (
-	asGost    = basic("gost:secret")
-	loggedIn  = "0502 0100"
-	guest     = "677565737400"
-	bound     = "05000001 7f000001 0000"
-	logIn     = "050102 | 0104676f737406736563726574"
-	fileLogin = strings.TrimPrefix(asGost, "Proxy-")
-	proxyHead = "PROXY TCP4 192.0.2.7 198.51.100.9 4711 443\r\n"
+	asGost      = basic("gost:secret")
+	loggedIn    = "0502 0100"
+	guest       = "677565737400"
+	bound       = "05000001 7f000001 0000"
+	logIn       = "050102 | 0104676f737406736563726574"
+	asGostRelay = "01000c 04676f7374 06736563726574"
+	fileLogin   = strings.TrimPrefix(asGost, "Proxy-")
+	proxyHead   = "PROXY TCP4 192.0.2.7 198.51.100.9 4711 443\r\n"
 )
 
 const (
@@ -123,7 +128,7 @@ var moduleTalks = []moduleTalk{
 	{name: "socks5, admission", service: "P2", from: denied, send: "050102", unrecorded: true},
 	{name: "socks5 datagrams", service: "P2", send: logIn + "| 05f30001 000000000000 | 0003 ff 01 $MA 616263",
 		want: loggedIn + "05000004 00000000000000000000000000000000 0000 | 0003 ff 01 $MA 636261", ports: []int{24}},
-	{name: "socks5 bind", service: "P2", send: logIn + "| 05020001 000000000000 |@'hello", want: loggedIn + bound + bound + "|'hello", ports: []int{12, 22}},
+	{name: "socks5 bind", service: "P2", send: logIn + "| 05020001 000000000000 |!'hello", want: loggedIn + bound + bound + "|'hello", ports: []int{12, 22}},
 	{name: "socks5 bind elsewhere", service: "P2", send: logIn + "| 05020001 c00002010000", want: loggedIn + "05010001000000000000"},
 	{name: "socks5 bind of many", service: "P2", send: logIn + "| 05f20001 7f0000010000 |@'hello",
 		want: loggedIn + bound + "0100000003000000 01020a0003000000" + bound + "0102050003000000 |'hello", ports: []int{12, 38}},
@@ -163,11 +168,28 @@ var moduleTalks = []moduleTalk{
 	{name: "file, wrong password", service: "Q4", send: "'" + request("GET /page.txt", "a.test"), want: "'HTTP/1.1 401 Unauthorized\r\n\r\n"},
 	{name: "file, admission", service: "Q4", from: denied, send: "'" + request("GET /page.txt", "a.test"), unrecorded: true},
 
-	{name: "metrics", logsIn: silent, service: "Q5", send: "'" + request("HEAD /metrics", "a.test", fileLogin), ours: "'" + ok + "\r\n", unrecorded: true},
-	{name: "metrics elsewhere", logsIn: silent, service: "Q5", send: "'" + request("GET /", "a.test", fileLogin),
+	{name: "metrics", logsIn: silent, limits: silent, service: "Q5", send: "'" + request("HEAD /metrics", "a.test", fileLogin), ours: "'" + ok + "\r\n", unrecorded: true},
+	{name: "metrics elsewhere", logsIn: silent, limits: silent, service: "Q5", send: "'" + request("GET /", "a.test", fileLogin),
 		ours: "'HTTP/1.1 404 Not Found\r\n\r\n404 page not found\n", unrecorded: true},
-	{name: "metrics, wrong password", logsIn: silent, service: "Q5", send: "'" + request("HEAD /metrics", "a.test"), ours: "'HTTP/1.1 401 Unauthorized\r\n\r\n", unrecorded: true},
+	{name: "metrics, wrong password", logsIn: silent, limits: silent, service: "Q5", send: "'" + request("HEAD /metrics", "a.test"), ours: "'HTTP/1.1 401 Unauthorized\r\n\r\n", unrecorded: true},
 	{name: "metrics, admission", service: "Q5", from: denied, send: "'" + request("HEAD /metrics", "a.test", fileLogin), unrecorded: true},
+
+	{name: "relay", service: "Q6", send: "01010019" + asGostRelay + "02000701 $EA 68656c6c6f", want: "01000000 |'hello"},
+	{name: "relay by name", service: "Q6", send: "01010021" + asGostRelay + "02000f03 0b 6d61707065642e74657374 $EQ 68656c6c6f", want: "01000000 |'hello"},
+	{name: "relay by resolver", service: "Q6", send: "01010023" + asGostRelay + "02001103 0d 7265736f6c7665642e74657374 $EQ 68656c6c6f", want: "01000000 |'hello"},
+	{name: "relay to nobody", service: "Q6", send: "01010019" + asGostRelay + "02000701 $NA", want: "01070000"},
+	{name: "relay, no address", service: "Q6", send: "0101000f" + asGostRelay, want: "01010000"},
+	{name: "relay, wrong password", service: "Q6", send: "01010018 01000b 04676f7374 0577726f6e67 02000701 $EA", want: "01020000"},
+	{name: "relay, no user", service: "Q6", send: "0101000a 02000701 $EA", want: "01020000"},
+	{name: "relay, bypass", service: "Q6", send: "0101001f" + asGostRelay + "02000d03 09 612e626c6f636b6564 0050", want: "01030000"},
+	{name: "relay, admission", service: "Q6", from: denied, send: "01010019" + asGostRelay + "02000701 $EA", unrecorded: true},
+	{name: "relay datagrams", service: "Q6", send: "0181001e 0400020001" + asGostRelay + "02000701 $MA 0003616263", want: "01000000 0003636261"},
+	{name: "relay bind elsewhere", service: "Q6", send: "01020019" + asGostRelay + "02000701 c00002010000", want: "01050000"},
+	{name: "relay bind, disabled", limits: "GOST limits what it refuses, too", service: "Q7", send: "01020019" + asGostRelay + "02000701 7f0000010000", want: "01030000"},
+	{name: "hop of a relay", service: "Q7", send: "01010019" + asGostRelay + "02000701 $EA 68656c6c6f", want: "01000000 |'hello"},
+	{name: "rtcp", service: "Q8", send: "'hello", want: "'hello"},
+	{name: "rtcp, admission", service: "Q8", from: denied, send: "'hello", unrecorded: true},
+	{name: "unix", service: "Q9", send: "'hello", want: "'hello"},
 
 	{name: "udp, admission", service: "Q2", from: denied, send: "'abc", unrecorded: true},
 }
@@ -212,8 +234,8 @@ type moduleWorld struct {
 	fill []string // what the names in moduleServices stand for
 }
 
-// startModuleWorld starts it. Of the plugins of modules, plugin is the block in the config.
-func startModuleWorld(t *testing.T, plugin func(module, node string) string) moduleWorld {
+// startModuleWorld starts it, with a pluginserver behind all modules, by gRPC or HTTP.
+func startModuleWorld(t *testing.T, kind string) (moduleWorld, *pluginServer) {
 	origin, echoes, mirror, nobody, node := startOrigin(t), echoServer(t, "tcp4", "127.0.0.1:0"), udpMirror(t), unusedAddr(t), unusedAddr(t)
 	pages := t.TempDir()
 	if err := os.WriteFile(filepath.Join(pages, "page.txt"), []byte("A page."), 0o600); err != nil {
@@ -226,30 +248,30 @@ func startModuleWorld(t *testing.T, plugin func(module, node string) string) mod
 		"$SERVICE", moduleService, "$TOLD", moduleRecorders, "$HANDLER", moduleHandler, "$Q3", node,
 		"$GOT", got, "$EQ", hexPort(echoes), "$EP", echoPort, "$EO", hexPort(echoes) + hexIP(echoes), "$EA", hexIP(echoes) + hexPort(echoes),
 		"$E", echoes, "$H", origin, "$NO", hexPort(nobody) + hexIP(nobody), "$NA", hexIP(nobody) + hexPort(nobody), "$N", nobody,
-		"$DIR", pages, "$MA", hexIP(mirror) + hexPort(mirror), "$M", mirror,
+		"$DIR", pages, "$SOCKET", echoServer(t, "unix", filepath.Join(t.TempDir(), "u")), "$MA", hexIP(mirror) + hexPort(mirror), "$M", mirror,
 	}
-	for _, module := range []string{"auther", "admission", "bypass", "hosts", "resolver", "limiter", "recorder", "hop", "observer"} {
-		fill = slices.Insert(fill, 0, "$"+strings.ToUpper(module), plugin(module, node))
-	}
-	return moduleWorld{node, fill}
+	server := startPluginserver(t, "-user", "gost", "-password", "secret", "-node", node)
+	return moduleWorld{node, fill}.with(func(module string) string { return server.block(kind, module) }), server
 }
 
-// startServedWorld starts it with a pluginserver behind all modules, by gRPC or HTTP.
-func startServedWorld(t *testing.T, kind string) (world moduleWorld, server *pluginServer) {
-	world = startModuleWorld(t, func(module, node string) string {
-		if server == nil {
-			server = startPluginserver(t, "-user", "gost", "-password", "secret", "-node", node)
-		}
-		return server.block(kind, module)
-	})
-	return world, server
+// with is the same with other plugins, whose blocks in the config those are.
+func (w moduleWorld) with(plugin func(module string) string) moduleWorld {
+	for _, module := range []string{"auther", "admission", "bypass", "hosts", "resolver", "limiter", "recorder", "hop", "observer"} {
+		w.fill = slices.Insert(slices.Clone(w.fill), 0, "$"+strings.ToUpper(module), plugin(module))
+	}
+	return w
+}
+
+// withGuests is the same with components.
+func (w moduleWorld) withGuests(t *testing.T) moduleWorld {
+	return w.with(func(string) string { return toldBlock(t, w.node) })
 }
 
 // moduleAddrs are the names of the services' addresses.
-var moduleAddrs = strings.Fields("P0 P1 P2 P3 P4 P5 P6 P7 P8 P9 Q0 Q1 Q2 Q4 Q5")
+var moduleAddrs = strings.Fields("P0 P1 P2 P3 P4 P5 P6 P7 P8 P9 Q0 Q1 Q2 Q4 Q5 Q6 Q7 Q8 Q9")
 
-// serve starts a gateway. It returns the addresses of those names, and what all names stand for.
-func (w moduleWorld) serve(t *testing.T, binary, services string, names []string) (map[string]string, *strings.Replacer) {
+// serve starts a gateway. It returns the addresses of those names, what all names stand for, and the gateway's log.
+func (w moduleWorld) serve(t *testing.T, binary, services string, names []string) (map[string]string, *strings.Replacer, *said) {
 	addrs, fill := map[string]string{}, slices.Clone(w.fill)
 	for _, name := range names {
 		addrs[name] = unusedAddr(t)
@@ -262,8 +284,7 @@ func (w moduleWorld) serve(t *testing.T, binary, services string, names []string
 		t.Fatal(err)
 	}
 	// The last of them is the last that listens; nothing is asked about it.
-	startGateway(t, binary, file, w.node)
-	return addrs, values
+	return addrs, values, startGateway(t, binary, file, w.node)
 }
 
 // talked talks, and checks what the client sees.
@@ -288,15 +309,19 @@ func talked(t *testing.T, talk moduleTalk, addr string, values *strings.Replacer
 	}
 }
 
-// TestModules compares, connection by connection, which modules are asked and told what, in which order.
+// TestModules compares, connection by connection, which modules are asked and told what, in which order; components, too.
 func TestModules(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"grpc", "http"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			world, server := startServedWorld(t, kind)
-			run := func(t *testing.T, binary string, isOurs bool) map[string][]string {
-				addrs, values := world.serve(t, binary, moduleServices, moduleAddrs)
+			world, server := startModuleWorld(t, kind)
+			run := func(t *testing.T, world moduleWorld, binary string, isOurs, isWasm bool) map[string][]string {
+				addrs, values, log := world.serve(t, binary, moduleServices, moduleAddrs)
+				server := server
+				if isWasm {
+					server = &pluginServer{log: log, bell: world.node}
+				}
 				settle(t, server)
 				all := map[string][]string{}
 				for _, talk := range moduleTalks {
@@ -306,46 +331,17 @@ func TestModules(t *testing.T) {
 				return all
 			}
 			var gost map[string][]string
-			t.Run("gost", func(t *testing.T) { gost = run(t, gostpeer, false) })
-			t.Run("drawspan", func(t *testing.T) {
-				drawspan := run(t, drawspanBinary(t), true)
+			t.Run("gost", func(t *testing.T) { gost = run(t, world, gostpeer, false, false) })
+			asks := func(t *testing.T, drawspan map[string][]string) {
 				for _, talk := range moduleTalks {
 					asksAndTells(t, talk.name, drawspan[talk.name], gost[talk.name])
 				}
-			})
+			}
+			t.Run("drawspan", func(t *testing.T) { asks(t, run(t, world, drawspanBinary(t), true, false)) })
+			if kind == "http" {
+				t.Run("wasm", func(t *testing.T) { asks(t, run(t, world.withGuests(t), drawspanBinary(t), true, true)) })
+			}
 		})
-	}
-}
-
-// moduleGuests are the settings with which the guests among the examples answer as pluginserver does.
-var moduleGuests = map[string]string{
-	"auther":    `config: {users: "gost:secret"}`,
-	"admission": `config: {deny: "` + denied + `"}`,
-	"bypass":    `config: {domains: "*.blocked 127.0.0.9"}`,
-	"hosts":     `config: {hosts: "127.0.0.1 mapped.test"}`,
-	"resolver":  `config: {zone: "resolved.test A 127.0.0.1"}`,
-	"limiter":   `config: {users: "gost=none/500KB"}`,
-	"recorder":  `config: {}`,
-	"hop":       `config: {nodes: "node-0=$NODE"}`,
-	"observer":  `keyvalue: {default: {type: memory}}`,
-}
-
-// TestModulesWasm has components answer: clients see the same.
-func TestModulesWasm(t *testing.T) {
-	t.Parallel()
-	world := startModuleWorld(t, func(module, node string) string {
-		guest, err := filepath.Abs(guestOf(t, module))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return fmt.Sprintf("{type: wasm, addr: %q, %s}", guest, strings.ReplaceAll(moduleGuests[module], "$NODE", node))
-	})
-	addrs, values := world.serve(t, drawspanBinary(t), moduleServices, moduleAddrs)
-	for _, talk := range moduleTalks {
-		// The guest has no users without a password.
-		if !strings.Contains(talk.send, guest) {
-			talked(t, talk, addrs[talk.service], values, true)
-		}
 	}
 }
 
@@ -381,7 +377,7 @@ func spoken(t *testing.T, values *strings.Replacer, text string) (parts []spoken
 	for text := range strings.SplitSeq(text, "|") {
 		text = values.Replace(strings.TrimLeft(text, " "))
 		var part spokenPart
-		if text != "" && strings.Contains("@~", text[:1]) {
+		if text != "" && strings.Contains("@!~", text[:1]) {
 			part.mark, text = text[0], text[1:]
 		}
 		if quoted, is := strings.CutPrefix(text, "'"); is {
@@ -425,10 +421,15 @@ func talkModules(t *testing.T, talk moduleTalk, addr string, values *strings.Rep
 	defer conn.Close()
 	buffer := make([]byte, 65536)
 	parts := spoken(t, values, talk.send)
+	var peers []net.Conn
 	for i, part := range parts {
 		switch part.mark {
-		case '@':
-			defer speakTo(t, "tcp4", from, got, part.bytes).Close()
+		case '@', '!':
+			peer := speakTo(t, "tcp4", from, got, part.bytes)
+			defer peer.Close()
+			if part.mark == '!' {
+				peers = append(peers, peer)
+			}
 		case '~':
 			peer := speakTo(t, "udp4", from, got, part.bytes)
 			defer peer.Close()
@@ -454,6 +455,9 @@ func talkModules(t *testing.T, talk moduleTalk, addr string, values *strings.Rep
 	}
 	if tcp, is := conn.(*net.TCPConn); is {
 		tcp.CloseWrite()
+		for _, peer := range peers {
+			peer.Close()
+		}
 		rest, _ := io.ReadAll(conn)
 		got = append(got, rest...)
 	}

@@ -21,18 +21,20 @@ var muxCarriers = []struct{ name, kind, metadata string }{
 	{"mws", "mws", ""},
 	{"mwss", "mwss", ""},
 	{"mtcp", "mtcp", ""},
+	{"mws version 2", "mws", "mux.version: 2"},
+	{"mwss version 2", "mwss", "mux.version: 2"},
 	{"mtls version 2", "mtls", "mux.version: 2"},
 	{"mtcp version 1", "mtcp", "mux.version: 1"},
 	{"small frames and buffers", "mtcp", "mux.maxFrameSize: 1000, mux.maxReceiveBuffer: 100000, mux.maxStreamBuffer: 5000"},
 	{"restless", "mtcp", "mux.keepaliveInterval: 100ms, mux.keepaliveTimeout: 300ms"},
 }
 
-// serveMuxes starts relays behind all of them.
+// serveMuxes starts relays behind all of them. Of many connections GOST closes those that wait beyond its backlog.
 func serveMuxes(t *testing.T, binary string) []string {
 	var config strings.Builder
 	config.WriteString("services:\n")
 	for i, carrier := range muxCarriers {
-		fmt.Fprintf(&config, "- {name: s%d, addr: $P%d, handler: {type: relay}, listener: {type: %s, metadata: {%s}}}\n", i, i, carrier.kind, carrier.metadata)
+		fmt.Fprintf(&config, "- {name: s%d, addr: $P%d, handler: {type: relay}, listener: {type: %s, metadata: {backlog: 1000, %s}}}\n", i, i, carrier.kind, carrier.metadata)
 	}
 	return serveSocks(t, binary, config.String(), len(muxCarriers))
 }
@@ -68,7 +70,10 @@ func TestMuxChains(t *testing.T) {
 			for i, carrier := range muxCarriers {
 				t.Run(carrier.name, func(t *testing.T) {
 					size := 64 << 20
-					if strings.HasPrefix(carrier.name, "small") {
+					switch {
+					case pair == [2]int{0, 0}:
+						size = 4 << 20 // which only shows that the table is right
+					case strings.HasPrefix(carrier.name, "small"):
 						size = 8 << 20 // more frames than others make of 64
 					}
 					// A stream has no half-closed state: its end is that of both directions.
@@ -143,13 +148,15 @@ func isGranted(t *testing.T, proxy, target string) bool {
 	return err == nil && answer[3] == 0
 }
 
-// remoteServices accept connections for others; $P0 to $P3 are their addresses.
+// remoteServices accept connections for others; $P0 to $P5 are their addresses.
 const remoteServices = `
 services:
 - {name: relay, addr: $P0, handler: {type: relay, metadata: {bind: true, udp.bufferSize: 65535}}, listener: {type: tcp}}
 - {name: relay-tls, addr: $P1, handler: {type: relay, auth: {username: gost, password: secret}, metadata: {bind: true, udp.bufferSize: 65535}}, listener: {type: tls}}
 - {name: relay-mws, addr: $P2, handler: {type: relay, metadata: {bind: true, udp.bufferSize: 65535, mux.version: 2}}, listener: {type: mws}}
 - {name: socks, addr: $P3, handler: {type: socks5, metadata: {bind: true, udp: true, udp.bufferSize: 65535}}, listener: {type: tcp}}
+- {name: socks-user, addr: $P4, handler: {type: socks5, auth: {username: gost, password: secret}, metadata: {bind: true, udp: true, udp.bufferSize: 65535}}, listener: {type: ws}}
+- {name: relay-wss, addr: $P5, handler: {type: relay, metadata: {bind: true, udp.bufferSize: 65535}}, listener: {type: wss}}
 `
 
 // remoteNodes are ways to them.
@@ -158,12 +165,14 @@ var remoteNodes = []struct{ name, node string }{
 	{"relay over tls", "connector: {type: relay, auth: {username: gost, password: secret}}, dialer: {type: tls}"},
 	{"relay version 2 over mws", "connector: {type: relay, metadata: {mux.version: 2}}, dialer: {type: mws}"},
 	{"socks5", "connector: {type: socks5}, dialer: {type: tcp}"},
+	{"socks5 by tls with a user over ws", "connector: {type: socks5, auth: {username: gost, password: secret}}, dialer: {type: ws}"},
+	{"relay over wss", "connector: {type: relay}, dialer: {type: wss}"},
 }
 
 // TestRemote has connections and datagrams accepted by another gateway.
 func TestRemote(t *testing.T) {
 	t.Parallel()
-	mirror, echoes := udpMirror(t), echoServer(t, "tcp4", "127.0.0.1:0")
+	mirror, echoes, hello := udpMirror(t), echoServer(t, "tcp4", "127.0.0.1:0"), greeter(t)
 	for _, pair := range [][2]int{{0, 0}, {0, 1}, {1, 0}, {1, 1}} {
 		first, second := bothGateways[pair[0]], bothGateways[pair[1]]
 		t.Run(first.name+" through "+second.name, func(t *testing.T) {
@@ -175,10 +184,12 @@ func TestRemote(t *testing.T) {
 			}
 			var config strings.Builder
 			config.WriteString("services:\n")
-			var tcp, udp []string
+			var tcp, udp, greeting []string
 			for i := range remoteNodes {
-				tcp, udp = append(tcp, unusedAddr(t)), append(udp, unusedAddr(t))
-				fmt.Fprintf(&config, "- {name: t%d, addr: %q, handler: {type: rtcp}, listener: {type: rtcp, chain: c%d}, forwarder: {nodes: [{name: n, addr: %s}]}}\n", i, tcp[i], i, echoes)
+				tcp, udp, greeting = append(tcp, unusedAddr(t)), append(udp, unusedAddr(t)), append(greeting, unusedAddr(t))
+				for name, addrs := range map[string][2]string{"t": {tcp[i], echoes}, "g": {greeting[i], hello}} {
+					fmt.Fprintf(&config, "- {name: %s%d, addr: %q, handler: {type: rtcp}, listener: {type: rtcp, chain: c%d}, forwarder: {nodes: [{name: n, addr: %s}]}}\n", name, i, addrs[0], i, addrs[1])
+				}
 				fmt.Fprintf(&config, "- {name: u%d, addr: %q, handler: {type: rudp}, listener: {type: rudp, chain: c%d, metadata: {readBufferSize: 65535}}, forwarder: {nodes: [{name: n, addr: %s}]}}\n", i, udp[i], i, mirror)
 			}
 			config.WriteString("- {name: last, addr: $P0, handler: {type: http}, listener: {type: tcp}}\nchains:\n")
@@ -191,6 +202,14 @@ func TestRemote(t *testing.T) {
 					awaitEcho(t, tcp[i])
 					checkManyAt(t, 200, func() net.Conn { return dial(t, tcp[i]) })
 					checkMirror(t, udp[i], []int{1, 1400, 30000})
+					eventually(t, "who speaks first", nil, func() bool {
+						conn, err := greeted(greeting[i])
+						if err != nil {
+							return false
+						}
+						defer conn.Close()
+						return sent(conn, make([]byte, 1<<20)) == nil
+					})
 					wires[i].reset()
 					awaitEcho(t, tcp[i])
 				})

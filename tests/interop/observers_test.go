@@ -31,7 +31,7 @@ var observersDiffer = []struct {
 	why      string
 }{
 	{"handler", regexp.MustCompile(``), []string{"totalErrs"}, "GOST doesn't count a client's errors"},
-	{"service", regexp.MustCompile(`^(connect|auto, http|PROXY|socks5), (wrong password|no user)$|^(connect|get), bypass$`), []string{"totalErrs"},
+	{"service", regexp.MustCompile(`^(connect|auto, http|PROXY|socks5|relay), (wrong password|no user)$|^(connect|get|relay), bypass$`), []string{"totalErrs"},
 		"a refusal is an answer; to some of GOST's handlers some are errors"},
 	{"service", regexp.MustCompile(`^socks5 associate`), []string{"inputBytes", "outputBytes"}, "GOST counts datagrams beside a connection for the client only"},
 	{"handler", regexp.MustCompile(`^socks5 datagrams of `), []string{"currentConns", "inputBytes", "outputBytes", "totalConns"},
@@ -49,7 +49,8 @@ var observersDiffer = []struct {
 	{"service", regexp.MustCompile(`^udp, admission$`), []string{"inputBytes"}, "what is denied isn't counted"},
 }
 
-// TestModuleObservers compares what observers are told of services and of their clients: each talk has a service of its own.
+// TestModuleObservers compares what observers are told of services and of their clients, components too: each talk has a service of
+// its own.
 func TestModuleObservers(t *testing.T) {
 	t.Parallel()
 	head, rest, _ := strings.Cut(observed, "- {name: node,")
@@ -68,10 +69,14 @@ func TestModuleObservers(t *testing.T) {
 	for _, kind := range []string{"grpc", "http"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			world, server := startServedWorld(t, kind)
-			run := func(t *testing.T, binary string, isOurs bool) map[string]map[string]string {
+			world, server := startModuleWorld(t, kind)
+			run := func(t *testing.T, world moduleWorld, binary string, isOurs, isWasm bool) map[string]map[string]string {
 				settle(t, server)
-				addrs, values := world.serve(t, binary, config.String(), names)
+				addrs, values, log := world.serve(t, binary, config.String(), names)
+				server := server
+				if isWasm {
+					server = &pluginServer{log: log, bell: world.node}
+				}
 				all := map[string]map[string]string{}
 				hear := func() (events []map[string]any) {
 					events = eventsIn(t, server.asked(t))
@@ -95,13 +100,16 @@ func TestModuleObservers(t *testing.T) {
 				return all
 			}
 			var gost map[string]map[string]string
-			t.Run("gost", func(t *testing.T) { gost = run(t, gostpeer, false) })
-			t.Run("drawspan", func(t *testing.T) {
-				drawspan := run(t, drawspanBinary(t), true)
+			t.Run("gost", func(t *testing.T) { gost = run(t, world, gostpeer, false, false) })
+			tells := func(t *testing.T, drawspan map[string]map[string]string) {
 				for _, talk := range moduleTalks {
 					asksAndTells(t, talk.name, inOrder(drawspan[talk.name]), inOrder(gost[talk.name]))
 				}
-			})
+			}
+			t.Run("drawspan", func(t *testing.T) { tells(t, run(t, world, drawspanBinary(t), true, false)) })
+			if kind == "http" {
+				t.Run("wasm", func(t *testing.T) { tells(t, run(t, world.withGuests(t), drawspanBinary(t), true, true)) })
+			}
 		})
 	}
 }

@@ -145,9 +145,9 @@ func start(t *testing.T, stdout io.Writer, binary string, args ...string) (stder
 }
 
 // startGateway returns when all of addrs accept connections.
-func startGateway(t *testing.T, binary, config string, addrs ...string) {
+func startGateway(t *testing.T, binary, config string, addrs ...string) *said {
 	t.Helper()
-	_, exited := start(t, nil, binary, "-C", config)
+	stderr, exited := start(t, nil, binary, "-C", config)
 	for _, addr := range addrs {
 		eventually(t, filepath.Base(binary)+" to listen", exited, func() bool {
 			conn, err := net.Dial("tcp", addr)
@@ -157,6 +157,7 @@ func startGateway(t *testing.T, binary, config string, addrs ...string) {
 			return err == nil
 		})
 	}
+	return stderr
 }
 
 // eventually waits for what a program gives no sign of. The program must not exit meanwhile.
@@ -186,6 +187,10 @@ type pluginServer struct {
 	client     *http.Client
 	fence      string
 	lines      *bufio.Scanner
+	// There if it is components that are asked, in a gateway with this log: the guest told of tests/guests writes there what it is asked.
+	log  *said
+	read int    // so far
+	bell string // a service of the gateway that asks nobody about a connection that says nothing
 }
 
 func startPluginserver(t *testing.T, args ...string) *pluginServer {
@@ -247,6 +252,9 @@ func (s *pluginServer) block(protocol, module string) string {
 // wait for and none is missed.
 func (s *pluginServer) asked(t *testing.T) []record {
 	t.Helper()
+	if s.log != nil {
+		return s.logged(t)
+	}
 	response, err := s.client.Get(s.fence)
 	if err != nil {
 		t.Fatal(err)
@@ -265,6 +273,39 @@ func (s *pluginServer) asked(t *testing.T) []record {
 	}
 	t.Fatalf("pluginserver is gone: %v", s.lines.Err())
 	return nil
+}
+
+// logged are the requests that components have written into the log since it was last called.
+func (s *pluginServer) logged(t *testing.T) (records []record) {
+	t.Helper()
+	// A connection of our own marks the end of them.
+	conn := dial(t, s.bell)
+	conn.Close()
+	fence, text := `"client":"`+conn.LocalAddr().String()+`"`, ""
+	eventually(t, "the log", nil, func() bool {
+		text = s.log.String()[s.read:]
+		return strings.Contains(text, fence)
+	})
+	text = text[:strings.Index(text, fence)]
+	text = text[:strings.LastIndex(text, "\n")+1]
+	s.read += len(text)
+	for line := range strings.Lines(text) {
+		var logged struct{ Msg string }
+		var r record
+		if json.Unmarshal([]byte(line), &logged) == nil && json.Unmarshal([]byte(logged.Msg), &r) == nil && r.Protocol == "wasm" {
+			records = append(records, r)
+		}
+	}
+	return records
+}
+
+// toldBlock is the `plugin:` block of a component that answers as pluginserver does.
+func toldBlock(t *testing.T, node string) string {
+	guest, err := filepath.Abs("../guests/prebuilt/told.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("{type: wasm, addr: %q, log: 100000/s, config: {node: %q}}", guest, node)
 }
 
 // startOrigin answers every request with the head of that request. Its Connection header is left away: whether the gateway

@@ -3,12 +3,12 @@ package interop
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 )
@@ -161,85 +161,90 @@ func TestRelayChains(t *testing.T) {
 	}
 }
 
-// relayConfig has a relay all of whose modules are plugins.
-const relayConfig = `
-services:
-- name: service-0
-  addr: $P0
-  bypass: bypass-0
-  hosts: hosts-0
-  recorders: [{name: recorder-0, record: recorder.service.handler}]
-  handler: {type: relay, auther: auther-0, metadata: {bind: true}}
-  listener: {type: tcp}
-authers:
-- {name: auther-0, plugin: {type: $TYPE, addr: '$AUTHER'}}
-hosts:
-- {name: hosts-0, plugin: {type: $TYPE, addr: '$HOSTS'}}
-bypasses:
-- {name: bypass-0, plugin: {type: $TYPE, addr: '$BYPASS'}}
-recorders:
-- {name: recorder-0, plugin: {type: $TYPE, addr: '$RECORDER'}}
-`
-
-// TestRelayModules compares what modules are asked and told, with their fields.
-func TestRelayModules(t *testing.T) {
+// TestRelayUnix forwards to a unix socket behind a relay, which is the one that connects to it.
+func TestRelayUnix(t *testing.T) {
 	t.Parallel()
-	echoes, mirror, nobody := echoServer(t, "tcp4", "127.0.0.1:0"), udpMirror(t), unusedAddr(t)
-	fill := strings.NewReplacer("$USER", "01000c 04676f7374 06736563726574", "$WRONG", "01000b 04676f7374 0577726f6e67",
-		"$AP", hexPort(echoes), "$A", hexIP(echoes)+hexPort(echoes), "$B", hexIP(nobody)+hexPort(nobody), "$M", hexIP(mirror)+hexPort(mirror))
-	talks := []struct {
-		name, send, want string
-		asked            int
-	}{
-		{"connect", "01010019 $USER 02000701 $A 6869", "01000000 6869", 4},
-		{"by name", "01010021 $USER 02000f03 0b 6d61707065642e74657374 $AP 6869", "01000000 6869", 4},
-		{"datagrams", "0181001e 0400020001 $USER 02000701 $M 0003616263", "01000000 0003636261", 4},
-		{"nobody", "01010019 $USER 02000701 $B", "01070000", 4},
-		{"refused", "0101001f $USER 02000d03 09 782e626c6f636b6564 0050", "01030000", 3},
-		{"wrong password", "01010018 $WRONG 02000701 $A", "01020000", 2},
-		{"no address", "0101000f $USER", "01010000", 2},
-		{"bind elsewhere", "01020019 $USER 02000701 c00002010000", "01050000", 2},
-	}
-	for _, kind := range []string{"grpc", "http"} {
-		t.Run(kind, func(t *testing.T) {
+	path := echoServer(t, "unix", filepath.Join(t.TempDir(), "u"))
+	for _, pair := range [][2]int{{0, 0}, {0, 1}, {1, 0}, {1, 1}} {
+		first, second := bothGateways[pair[0]], bothGateways[pair[1]]
+		t.Run(first.name+" through "+second.name, func(t *testing.T) {
 			t.Parallel()
-			server := startPluginserver(t, "-user", "gost", "-password", "secret")
-			run := func(t *testing.T, binary string) map[string][]any {
-				p0 := unusedAddr(t)
-				addrs := strings.NewReplacer("$P0", p0, "$TYPE", kind, "$AUTHER", server.plugin(kind, "auther"),
-					"$HOSTS", server.plugin(kind, "hosts"), "$BYPASS", server.plugin(kind, "bypass"), "$RECORDER", server.plugin(kind, "recorder"))
-				file := filepath.Join(t.TempDir(), "gost.yaml")
-				if err := os.WriteFile(file, []byte(addrs.Replace(relayConfig)), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				startGateway(t, binary, file, p0)
-				all := map[string][]any{}
-				for _, talk := range talks {
-					settle(t, server)
-					want := unhex(t, talk.want)
-					if got := converse(t, p0, fill.Replace(talk.send), want); !bytes.Equal(got, want) {
-						t.Errorf("%s: got %x, want %x", talk.name, got, want)
-					}
-					all[talk.name] = told(t, until(t, server, talk.asked))
-					if talk.name == "nobody" {
-						// GOST names the way that failed; drawspan does in the record's err.
-						for _, told := range all[talk.name] {
-							record, _ := told.(map[string]any)["body"].(map[string]any)["record"].(map[string]any)
-							delete(record, "route")
-						}
-					}
-				}
-				return all
+			binary := first.binary(t)
+			seconds := serveSocks(t, second.binary(t), `
+services:
+- {name: relay, addr: $P0, handler: {type: relay}, listener: {type: mtls}}
+- {name: http, addr: $P1, handler: {type: http}, listener: {type: tcp}}
+`, 2)
+			addrs := serveSocks(t, binary, fmt.Sprintf(`
+services:
+- {name: relay, addr: $P0, handler: {type: tcp, chain: relay}, listener: {type: tcp}, forwarder: {nodes: [{name: n, addr: %[1]q, network: unix}]}}
+- {name: http, addr: $P1, handler: {type: tcp, chain: http}, listener: {type: tcp}, forwarder: {nodes: [{name: n, addr: %[1]q, network: unix}]}}
+chains:
+- {name: relay, hops: [{name: h, nodes: [{name: n, addr: %[2]q, connector: {type: relay}, dialer: {type: mtls}}]}]}
+- {name: http, hops: [{name: h, nodes: [{name: n, addr: %[3]q, connector: {type: http}, dialer: {type: tcp}}]}]}
+`, path, seconds[0], seconds[1]), 2)
+			checkThereAndBack(t, dialSocks(t, addrs[0]), 4<<20, false, false)
+			// No other protocol has a word for it; nobody goes past the chain.
+			conn := dialSocks(t, addrs[1])
+			conn.Write([]byte("hello"))
+			if got, _ := io.ReadAll(conn); len(got) > 0 {
+				t.Errorf("%q comes back", got)
 			}
-			gost := run(t, gostpeer)
-			t.Run("drawspan", func(t *testing.T) {
-				drawspan := run(t, drawspanBinary(t))
-				for _, talk := range talks {
-					if a, b := gost[talk.name], drawspan[talk.name]; len(a) != talk.asked || !reflect.DeepEqual(a, b) {
-						t.Errorf("%s: it asks and tells\n%s\nwant, as GOST,\n%s", talk.name, pretty(b), pretty(a))
+		})
+	}
+}
+
+// TestRelayRefusals has relays and tunnel servers refuse what a first gateway's clients want: they are told so, or, where nobody has
+// waited for the answer, their connections end.
+func TestRelayRefusals(t *testing.T) {
+	t.Parallel()
+	const wrong, delay = "auth: {username: gost, password: wrong}", ", metadata: {nodelay: true}"
+	const inTunnel = "{type: tunnel, metadata: {tunnel.id: " + tunnelNobodys + "}, " + wrong + "}"
+	nodes := []struct {
+		name, addr, connector, target string
+		told                          bool
+	}{
+		{"wrong password", "P1", "{type: relay, " + wrong + "}", "", false},
+		{"wrong password, awaited", "P1", "{type: relay, " + wrong + delay + "}", "", true},
+		{"no user, awaited", "P1", "{type: relay" + delay + "}", "", true},
+		{"bypass", "P0", "{type: relay}", "127.0.0.9:80", false},
+		{"bypass, awaited", "P0", "{type: relay" + delay + "}", "127.0.0.9:80", true},
+		{"nobody, awaited", "P0", "{type: relay" + delay + "}", unusedAddr(t), true},
+		{"another's tunnel", "T", strings.Replace(inTunnel, ", "+wrong, "", 1), "", true},
+		{"a user of a tunnel server", "U", inTunnel, "", true},
+	}
+	for _, pair := range [][2]int{{0, 0}, {0, 1}, {1, 0}, {1, 1}} {
+		first, second := bothGateways[pair[0]], bothGateways[pair[1]]
+		t.Run(first.name+" through "+second.name, func(t *testing.T) {
+			t.Parallel()
+			binary := first.binary(t)
+			echoes := echoServer(t, "tcp4", "127.0.0.1:0")
+			seconds := serveRelays(t, second.binary(t), echoes, udpMirror(t))
+			tunnels := serveTunnels(t, second.binary(t), "")
+			config, chains := "services:\n", "chains:\n"
+			for i, node := range nodes {
+				addr := map[string]string{"P0": seconds[0], "P1": seconds[1], "T": tunnels[0], "U": tunnels[2]}[node.addr]
+				config += fmt.Sprintf("- {name: s%d, addr: $P%d, handler: {type: socks5, chain: c%d}, listener: {type: tcp}}\n", i, i, i)
+				chains += fmt.Sprintf("- {name: c%d, hops: [{name: h, nodes: [{name: n, addr: '%s', connector: %s, dialer: {type: tcp}}]}]}\n", i, addr, node.connector)
+			}
+			firsts := serveSocks(t, binary, config+chains, len(nodes))
+			for i, node := range nodes {
+				t.Run(node.name, func(t *testing.T) {
+					target := node.target
+					if target == "" {
+						target = echoes
 					}
-				}
-			})
+					if node.told {
+						checkRefused(t, firsts[i], target)
+						return
+					}
+					conn := socks5(t, firsts[i], 1, target)
+					conn.Write([]byte("hello"))
+					if got, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) || len(got) > 0 {
+						t.Errorf("%q comes back, %v", got, err)
+					}
+				})
+			}
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const routerID = "4d21094e-b74c-4916-86c1-d9fa36ea677b"
@@ -67,6 +69,56 @@ func checkRouter(t *testing.T, server, client, transport string) {
 	reaches(t, second, "192.0.2.2")
 }
 
+// TestRouterBytes compares what clients of a router see, byte for byte: how they are answered, and packets of others.
+func TestRouterBytes(t *testing.T) {
+	t.Parallel()
+	const user = "01000c 04676f7374 06736563726574"
+	granted := "< 01000017 030014 " + strings.Repeat("??", 16) + " 00000000"
+	for _, gateway := range bothGateways {
+		t.Run(gateway.name, func(t *testing.T) {
+			t.Parallel()
+			addr := unusedAddr(t)
+			startGateway(t, gateway.binary(t), configFile(t, "%s", strings.Replace(fmt.Sprintf(routerServer, "tcp"), ":8422", addr, 1)), addr)
+			for _, talk := range []struct{ name, send, want string }{
+				{"no user", tunnelRequest("03", routerID, "gateway-0", ""), "01020000"},
+				{"wrong password", tunnelRequest("03", routerID, "gateway-0", "01000b 04676f7374 0577726f6e67"), "01020000"},
+				{"another's name", tunnelRequest("03", tunnelNobodys, "gateway-0", user), "01060000"},
+				{"unknown name", tunnelRequest("03", routerID, "gateway-2", user), "01060000"},
+				{"connect", tunnelRequest("01", routerID, "gateway-0", user), "01010000"},
+				{"bind", tunnelRequest("02", routerID, "gateway-0", user), "01010000"},
+				{"other version", "02030000", ""},
+				{"feature that is cut off", "01030005 020004 01 7f", ""},
+			} {
+				want := unhex(t, talk.want)
+				if got := converse(t, addr, talk.send, want); !bytes.Equal(got, want) {
+					t.Errorf("%s: got %x, want %x", talk.name, got, want)
+				}
+			}
+			var ends []*wireEnd
+			for _, name := range []string{"gateway-0", "gateway-1"} {
+				end := newWireEnd(t, dialSocks(t, addr), 0)
+				end.play(t, "> "+tunnelRequest("03", routerID, name, "0400020002"+user)+"\n"+granted)
+				ends = append(ends, end)
+			}
+			// UDP without data, to where no route leads, to the one's own net and to the other's.
+			packet := func(target string) string {
+				return "001c 4500001c 00000000 40110000 c0000202 " + target + " 00350035 00080000"
+			}
+			there := packet("cb007105")
+			eventually(t, "a packet", nil, func() bool {
+				ends[0].Write(unhex(t, packet("0a000001")+there))
+				ends[1].SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+				_, err := ends[1].reader.Peek(1)
+				return err == nil
+			})
+			ends[1].SetReadDeadline(time.Now().Add(deadline))
+			ends[1].play(t, "< "+there+"\n> "+packet("c0000207"))
+			ends[0].play(t, "< "+packet("c0000207"))
+		})
+	}
+}
+
+// Two routers that find each other's clients.
 func TestRouterDiscovery(t *testing.T) {
 	eachPair(t, func(t *testing.T, left, right string) {
 		plugins := startPluginserver(t)
@@ -133,19 +185,13 @@ func routerCalls(t *testing.T, server, protocol string) (asked []string) {
 			response.Body.Close()
 		}
 		plugins.asked(t)
-		config := `
-services:
+		plugins = serveAsking(t, plugins, server, protocol, `
 - {name: router, addr: ":8422", handler: {type: router, auther: users, metadata: {router: router-0, ingress: ingress-0, sd: sd-0, entrypoint: "127.0.0.1:9000", sd.renewInterval: 1s}}, listener: {type: tcp}}
-authers: [{name: users, plugin: {type: $P, addr: "$auther"}}]
-routers: [{name: router-0, plugin: {type: $P, addr: "$router"}}]
-ingresses: [{name: ingress-0, plugin: {type: $P, addr: "$ingress"}}]
-sds: [{name: sd-0, plugin: {type: $P, addr: "$sd"}}]
-`
-		config = strings.ReplaceAll(config, "$P", protocol)
-		for _, module := range []string{"auther", "router", "ingress", "sd"} {
-			config = strings.ReplaceAll(config, "$"+module, plugins.plugin(protocol, module))
-		}
-		start(t, nil, server, "-C", configFile(t, "%s", config))
+authers: [{name: users, plugin: $auther}]
+routers: [{name: router-0, plugin: $router}]
+ingresses: [{name: ingress-0, plugin: $ingress}]
+sds: [{name: sd-0, plugin: $sd}]
+`)
 		first.start(t, gostpeer, "-C", configFile(t, routerClient, "gateway-0", "192.0.2.2", "203.0.113.0/24", first.us+":8422", "tcp"))
 		second.start(t, gostpeer, "-C", configFile(t, routerClient, "gateway-1", "203.0.113.2", "192.0.2.0/24", second.us+":8422", "tcp"))
 		var records []record

@@ -161,17 +161,22 @@ services:
 	})
 }
 
-// asksTheSame compares what plugins are asked by both gateways, over gRPC and HTTP, in a namespace: at least so many questions.
+// asksTheSame compares what plugins are asked by both gateways, over gRPC and HTTP, in a namespace: at least so many questions. GOST
+// has no components: drawspan asks them what GOST asks by HTTP.
 func asksTheSame(t *testing.T, least int, calls func(t *testing.T, binary, protocol string) []string) {
 	t.Parallel()
-	for _, protocol := range []string{"grpc", "http"} {
+	for _, protocol := range []string{"grpc", "http", "wasm"} {
 		t.Run(protocol, func(t *testing.T) {
 			if !inNamespace(t) {
 				return
 			}
 			var asked [][]string
-			for _, gateway := range bothGateways {
-				asked = append(asked, calls(t, gateway.binary(t), protocol))
+			for i, gateway := range bothGateways {
+				kind := protocol
+				if i == 0 && kind == "wasm" {
+					kind = "http"
+				}
+				asked = append(asked, calls(t, gateway.binary(t), kind))
 			}
 			if !slices.Equal(asked[0], asked[1]) {
 				t.Errorf("%s asks\n%s\n%s asks\n%s", bothGateways[0].name, strings.Join(asked[0], "\n"), bothGateways[1].name, strings.Join(asked[1], "\n"))
@@ -195,14 +200,13 @@ var clientField = regexp.MustCompile(`"client":"[^"]*"`)
 func tunCalls(t *testing.T, server, protocol string) (asked []string) {
 	t.Run(filepath.Base(server), func(t *testing.T) {
 		plugins, client := startPluginserver(t, "-user", "192.168.123.2", "-password", "secret"), newSite(t)
-		start(t, nil, server, "-C", configFile(t, `
-services:
+		plugins = serveAsking(t, plugins, server, protocol, `
 - {name: server, addr: ":8421", handler: {type: tun, auther: users}, listener: {type: tun, metadata: {name: tun-server, net: 192.168.123.1/24, router: router-0}}}
 authers:
-- {name: users, plugin: {type: %[1]s, addr: %[2]q}}
+- {name: users, plugin: $auther}
 routers:
-- {name: router-0, plugin: {type: %[1]s, addr: %[3]q}}
-`, protocol, plugins.plugin(protocol, "auther"), plugins.plugin(protocol, "router")))
+- {name: router-0, plugin: $router}
+`)
 		client.start(t, gostpeer, "-C", configFile(t, tunClient, "secret", "192.168.123.2/24", "", client.us))
 		ip(t, "-n", client.name, "addr", "add", "198.51.100.7/32", "dev", "lo")
 		reaches(t, client, "192.168.123.1")
@@ -221,6 +225,26 @@ routers:
 		asked = slices.Compact(asked)
 	})
 	return asked
+}
+
+// serveAsking starts a gateway with these services and objects, in which the names of modules stand for their plugins, and returns who
+// knows what those are asked.
+func serveAsking(t *testing.T, plugins *pluginServer, server, protocol, config string) *pluginServer {
+	t.Helper()
+	for _, module := range []string{"auther", "router", "ingress", "sd"} {
+		block := toldBlock(t, "")
+		if protocol != "wasm" {
+			block = plugins.block(protocol, module)
+		}
+		config = strings.ReplaceAll(config, "$"+module, block)
+	}
+	const bell = "127.0.0.1:8499"
+	services := "services:\n- {name: bell, addr: " + bell + ", handler: {type: http}, listener: {type: tcp}}"
+	log := startGateway(t, server, configFile(t, "%s", services+config), bell)
+	if protocol == "wasm" {
+		return &pluginServer{log: log, bell: bell}
+	}
+	return plugins
 }
 
 // startKillable is a program at a site that can be killed before the test ends; nil is ours.

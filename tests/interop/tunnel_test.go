@@ -3,9 +3,11 @@ package interop
 import (
 	"bufio"
 	"bytes"
+	"crypto/md5"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -403,6 +405,51 @@ func TestTunnels(t *testing.T) {
 	}
 }
 
+// TestTunnelOfNobody has a client that names no tunnel, as for a public server: it gets one of its own, with a host.
+func TestTunnelOfNobody(t *testing.T) {
+	t.Parallel()
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }))
+	t.Cleanup(plain.Close)
+	for _, pair := range [][2]int{{0, 0}, {0, 1}, {1, 0}, {1, 1}} {
+		client, server := bothGateways[pair[0]], bothGateways[pair[1]]
+		t.Run(client.name+" at "+server.name, func(t *testing.T) {
+			t.Parallel()
+			binary := client.binary(t)
+			plugins := startPluginserver(t)
+			addrs := serveSocks(t, server.binary(t), fmt.Sprintf(`
+services:
+- {name: s, addr: $P0, handler: {type: tunnel, metadata: {entrypoint: $P1, ingress: i}}, listener: {type: wss}}
+ingresses: [{name: i, plugin: %s}]
+`, plugins.block("http", "ingress")), 2)
+			startGateway(t, binary, configFile(t, `
+services:
+- {name: s, addr: ":0", handler: {type: rtcp}, listener: {type: rtcp, chain: c}, forwarder: {nodes: [{name: n, addr: '%s'}]}}
+chains:
+- {name: c, hops: [{name: h, nodes: [{name: n, addr: %q, connector: {type: tunnel}, dialer: {type: wss}}]}]}
+`, plain.Listener.Addr(), addrs[0]))
+			var rule struct{ Host, Endpoint string }
+			eventually(t, "a host", nil, func() bool {
+				for _, r := range plugins.asked(t) {
+					if r.Method == http.MethodPut && json.Unmarshal([]byte(r.Body), &rule) != nil {
+						t.Errorf("%q", r.Body)
+					}
+				}
+				return rule.Host != ""
+			})
+			if sum := md5.Sum([]byte(rule.Endpoint)); rule.Host != hex.EncodeToString(sum[:8]) || !uuids.MatchString(rule.Endpoint) {
+				t.Errorf("the host is %+v", rule)
+			}
+			eventually(t, "a visit", nil, func() bool {
+				conn := dialSocks(t, addrs[1])
+				defer conn.Close()
+				fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", rule.Host)
+				status, body := response(t, conn)
+				return status == 200 && body == rule.Host
+			})
+		})
+	}
+}
+
 // response is the next one from conn.
 func response(t *testing.T, conn net.Conn) (int, string) {
 	t.Helper()
@@ -422,10 +469,10 @@ func response(t *testing.T, conn net.Conn) (int, string) {
 const tunnelModules = `
 services:
 - {name: service-0, addr: $P0, bypass: bypass-0, handler: {type: tunnel, auther: auther-0, metadata: {entrypoint: $P1, ingress: ingress-0, sd: sd-0, tunnel.ttl: 1s}}, listener: {type: tcp}}
-authers: [{name: auther-0, plugin: {type: $TYPE, addr: '$AUTHER'}}]
-bypasses: [{name: bypass-0, plugin: {type: $TYPE, addr: '$BYPASS'}}]
-ingresses: [{name: ingress-0, plugin: {type: $TYPE, addr: '$INGRESS'}}]
-sds: [{name: sd-0, plugin: {type: $TYPE, addr: '$SD'}}]
+authers: [{name: auther-0, plugin: $AUTHER}]
+bypasses: [{name: bypass-0, plugin: $BYPASS}]
+ingresses: [{name: ingress-0, plugin: $INGRESS}]
+sds: [{name: sd-0, plugin: $SD}]
 `
 
 var (
@@ -433,18 +480,28 @@ var (
 	loopback = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 )
 
-// TestTunnelModules compares what modules are asked and told, with their fields.
+// TestTunnelModules compares what modules are asked and told, with their fields; components, too.
 func TestTunnelModules(t *testing.T) {
 	t.Parallel()
 	const user = "01000c 04676f7374 06736563726574"
 	for _, kind := range []string{"grpc", "http"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			run := func(t *testing.T, binary string) (all []any) {
+			run := func(t *testing.T, binary string, isWasm bool) (all []any) {
 				server := startPluginserver(t, "-user", "gost", "-password", "secret")
-				fill := strings.NewReplacer("$TYPE", kind, "$AUTHER", server.plugin(kind, "auther"), "$BYPASS", server.plugin(kind, "bypass"),
-					"$INGRESS", server.plugin(kind, "ingress"), "$SD", server.plugin(kind, "sd"))
-				addrs := serveSocks(t, binary, fill.Replace(tunnelModules), 2)
+				addrs := []string{unusedAddr(t), unusedAddr(t)}
+				fill := []string{"$P0", addrs[0], "$P1", addrs[1]}
+				for _, module := range []string{"auther", "bypass", "ingress", "sd"} {
+					block := server.block(kind, module)
+					if isWasm {
+						block = toldBlock(t, "")
+					}
+					fill = append(fill, "$"+strings.ToUpper(module), block)
+				}
+				log := startGateway(t, binary, configFile(t, "%s", strings.NewReplacer(fill...).Replace(tunnelModules)), addrs...)
+				if isWasm {
+					server = &pluginServer{log: log, bell: addrs[0]}
+				}
 				told := func(asked []record) (all []any) {
 					ids := map[string]string{tunnel: "tunnel"}
 					for _, r := range asked {
@@ -490,22 +547,25 @@ func TestTunnelModules(t *testing.T) {
 				}
 				return all
 			}
-			gost := run(t, gostpeer)
-			t.Run("drawspan", func(t *testing.T) {
-				drawspan := run(t, drawspanBinary(t))
+			gost := run(t, gostpeer, false)
+			asks := func(t *testing.T, drawspan []any) {
 				for i := range gost {
 					if !reflect.DeepEqual(gost[i], drawspan[i]) {
 						t.Errorf("%d: it asks and tells\n%s\nwant, as GOST,\n%s", i, pretty(drawspan[i]), pretty(gost[i]))
 					}
 				}
-			})
+			}
+			t.Run("drawspan", func(t *testing.T) { asks(t, run(t, drawspanBinary(t), false)) })
+			if kind == "http" {
+				t.Run("wasm", func(t *testing.T) { asks(t, run(t, drawspanBinary(t), true)) })
+			}
 		})
 	}
 }
 
 // TestTunnelDiscovery has a server of each gateway, which find each other's tunnels.
 func TestTunnelDiscovery(t *testing.T) {
-	hello := greeter(t)
+	hello, mirror := greeter(t), udpMirror(t)
 	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }))
 	t.Cleanup(plain.Close)
 	for _, pair := range [][2]int{{0, 1}, {1, 0}, {1, 1}} {
@@ -521,23 +581,31 @@ func TestTunnelDiscovery(t *testing.T) {
 services:
 - {name: stream, addr: ':0', handler: {type: rtcp}, listener: {type: rtcp, chain: stream}, forwarder: {nodes: [{name: n, addr: '%s'}]}}
 - {name: http, addr: ':0', handler: {type: rtcp}, listener: {type: rtcp, chain: http}, forwarder: {nodes: [{name: n, addr: '%s'}]}}
+- {name: udp, addr: ':0', handler: {type: rudp}, listener: {type: rudp, chain: udp}, forwarder: {nodes: [{name: n, addr: '%s'}]}}
 chains:
+- {name: udp, hops: [{name: h, nodes: [{name: n, addr: '%s', connector: {type: tunnel, metadata: {tunnel.id: %s}}, dialer: {type: tcp}}]}]}
 - {name: stream, hops: [{name: h, nodes: [{name: n, addr: '%s', connector: {type: tunnel, metadata: {tunnel.id: %s}}, dialer: {type: tcp}}]}]}
 - {name: http, hops: [{name: h, nodes: [{name: n, addr: '%s', connector: {type: tunnel, metadata: {tunnel.id: %s}}, dialer: {type: tcp}}]}]}
-`, hello, plain.Listener.Addr(), fars[0], tunnel, fars[0], tunnelHTTP)
+`, hello, plain.Listener.Addr(), mirror, fars[0], tunnelUDP, fars[0], tunnel, fars[0], tunnelHTTP)
 			if err := os.WriteFile(file, []byte(client), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			startGateway(t, gostpeer, file)
-			eventually(t, "the tunnel", nil, func() bool {
-				conn := dialSocks(t, nears[0])
-				defer conn.Close()
-				conn.Write(unhex(t, tunnelRequest("01", tunnel, "public.test", "")))
-				conn.SetReadDeadline(time.Now().Add(time.Second))
-				answer := make([]byte, 10)
-				io.ReadFull(conn, answer)
-				return string(answer[:4]) == "\x01\x00\x00\x00" && string(answer[4:]) == "hello "
-			})
+			for _, visit := range []struct{ send, want string }{
+				{tunnelRequest("01", tunnel, "public.test", ""), "01000000" + hex.EncodeToString([]byte("hello "))},
+				{tunnelRequest("81", tunnelUDP, "udp.test", "0400020001") + "0003616263", "010000000003636261"},
+			} {
+				eventually(t, "the tunnel", nil, func() bool {
+					conn := dialSocks(t, nears[0])
+					defer conn.Close()
+					conn.Write(unhex(t, visit.send))
+					conn.SetReadDeadline(time.Now().Add(time.Second))
+					want := unhex(t, visit.want)
+					answer := make([]byte, len(want))
+					io.ReadFull(conn, answer)
+					return bytes.Equal(answer, want)
+				})
+			}
 			conn := dialSocks(t, nears[1])
 			conn.Write([]byte("GET / HTTP/1.1\r\nHost: http.test\r\n\r\n"))
 			if status, body := response(t, conn); status != 200 || body != "http.test" {

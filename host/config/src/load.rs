@@ -177,8 +177,9 @@ fn check_addresses(config: &Config, cx: &mut Context) {
     let mut first: HashMap<_, (&Service, &At<ListenAddr>)> = HashMap::new();
     for service in &config.services {
         let is_tun = matches!(service.listener.kind, service::ListenerKind::Tun(_));
-        // What has no clients doesn't listen.
-        let own = (!is_tun || service.forwarder.is_none()).then_some(&service.addr);
+        // What has no clients doesn't listen, and what a node of a chain accepts is accepted there.
+        let is_here = service.listener.chains.is_none() && (!is_tun || service.forwarder.is_none());
+        let own = is_here.then_some(&service.addr);
         let is_udp = is_tun || service.listener.kind.is_udp();
         let (entrypoints, packets) = match &service.handler.kind {
             HandlerKind::Tunnel(tunnel) => (&tunnel.entrypoints[..], None),

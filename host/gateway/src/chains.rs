@@ -312,7 +312,7 @@ fn proxy_connector(from: &drawspan_config::Connector, place: &Place) -> Result<C
             Connector::Relay(connector::Relay { auth, no_delay: *no_delay, mux: mux::config(*mux), timeout })
         }
         ConnectorKind::Tunnel(tunnel) => Connector::Tunnel(connector::Tunnel {
-            id: tunnel.id,
+            id: tunnel.id.unwrap_or_else(Uuid::new_v4),
             weight: tunnel.weight,
             mux: mux::config(tunnel.mux),
             auth,

@@ -147,7 +147,7 @@ impl State {
 
     async fn call(&self, request: Request<Incoming>, hangup: &Notify) -> Result<Response<Body>, Infallible> {
         if request.uri().path() != "/proto.Authenticator/Authenticate" {
-            return Ok(status(UNIMPLEMENTED));
+            return Ok(self.answer_any(hangup).await.unwrap_or_else(|| status(UNIMPLEMENTED)));
         }
         let (parts, body) = request.into_parts();
         let Ok(body) = body.collect().await else { return Ok(status(UNIMPLEMENTED)) };
@@ -163,25 +163,35 @@ impl State {
         if self.token.is_some() && self.token != token {
             return Ok(status(UNAUTHENTICATED));
         }
-        Ok(match &self.answer {
-            GrpcAnswer::Users(users) => reply(&check(users, &request)),
-            GrpcAnswer::Slow(delay, users) => {
-                tokio::time::sleep(*delay).await;
-                reply(&check(users, &request))
-            }
+        if let Some(answer) = self.answer_any(hangup).await {
+            return Ok(answer);
+        }
+        let (delay, users) = match &self.answer {
+            GrpcAnswer::Users(users) => (Duration::ZERO, *users),
+            GrpcAnswer::Slow(delay, users) => (*delay, *users),
             GrpcAnswer::Held(gate, users) => {
                 gate.acquire().await.expect("a gate stays").forget();
-                reply(&check(users, &request))
+                (Duration::ZERO, *users)
             }
+            GrpcAnswer::Id(id) => return Ok(reply(&AuthenticateReply { ok: true, id: id.clone() })),
+            _ => return Ok(status(UNIMPLEMENTED)),
+        };
+        tokio::time::sleep(delay).await;
+        Ok(reply(&check(users, &request)))
+    }
+
+    /// The answer, if it is the same to all calls, of other services too.
+    async fn answer_any(&self, hangup: &Notify) -> Option<Response<Body>> {
+        match &self.answer {
             GrpcAnswer::Never => std::future::pending().await,
-            GrpcAnswer::Id(id) => reply(&AuthenticateReply { ok: true, id: id.clone() }),
-            GrpcAnswer::Status(code) => status(*code),
-            GrpcAnswer::Message(bytes) => framed(bytes),
+            GrpcAnswer::Status(code) => Some(status(*code)),
+            GrpcAnswer::Message(bytes) => Some(framed(bytes)),
             GrpcAnswer::Hangup => {
                 hangup.notify_one();
                 std::future::pending().await
             }
-        })
+            _ => None,
+        }
     }
 }
 

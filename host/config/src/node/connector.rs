@@ -86,8 +86,8 @@ pub struct Socks5Connector {
 /// Settings of the `tunnel` connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TunnelConnector {
-    /// The tunnel (`tunnel.id`); never nil.
-    pub id: Uuid,
+    /// The tunnel (`tunnel.id`); never nil. Without one it is one of its own, which nobody else knows.
+    pub id: Option<Uuid>,
     /// How often who binds through this node is chosen, among others (`tunnel.weight`); while there is one with 255, nobody
     /// with less is.
     pub weight: u8,
@@ -208,12 +208,12 @@ const TUNNEL_NOT_IMPLEMENTED: [&str; 2] = ["mux.maxStreamWindow", "record.mode"]
 fn tunnel(metadata: &mut Object<'_>, cx: &mut Context) -> Option<TunnelConnector> {
     let ids = ["tunnelID", "tunnel.id"].map(|key| metadata.take(key).filter(|item| !item.node.value.is_zero()));
     let id = match ids.into_iter().flatten().next() {
-        Some(item) => item.checked(cx, ingress::tunnel_id),
-        None => metadata.missing("tunnel.id", cx),
+        Some(item) => Some(item.checked(cx, ingress::tunnel_id)?.value),
+        None => None,
     };
     let weight = metadata.integer("tunnel.weight", 0..=u8::MAX.into(), cx).unwrap_or(0);
     let mux = mux::decode(metadata, Mux::TUNNEL, cx);
-    Some(TunnelConnector { id: id?.value, weight: u8::try_from(weight).unwrap_or(u8::MAX), mux })
+    Some(TunnelConnector { id, weight: u8::try_from(weight).unwrap_or(u8::MAX), mux })
 }
 
 fn socks5(

@@ -82,3 +82,22 @@ fn old_spellings_are_for_targets_alone() {
     let expected = ["Warning hops[0].nodes[0].host: unknown key", "Error hops[0].nodes[0].auth: unknown key"];
     assert_eq!(messages(&[text(&proxy)], false), expected);
 }
+
+#[test]
+fn nodes_accept_at_the_same_address_each() {
+    let services = |chains: [&str; 2]| {
+        let [a, b] = chains.map(|chain| {
+            let listener = format!("handler: {{type: rtcp}}, listener: {{type: rtcp{chain}}}");
+            format!("addr: ':2222', {listener}, forwarder: {{nodes: [{{name: n, addr: 'a:1'}}]}}")
+        });
+        let chain = |name| format!("- {{name: {name}, hops: [{{name: h, nodes: [{{name: n, addr: '{name}:1'}}]}}]}}\n");
+        let services = format!("services:\n- {{name: a, {a}}}\n- {{name: b, {b}}}\n");
+        text(&format!("{services}chains:\n{}{}", chain("c"), chain("d")))
+    };
+    // Without a chain it is this machine that accepts.
+    for chains in [[", chain: c", ", chain: d"], [", chain: c", ""]] {
+        assert_eq!(good(services(chains)).services.len(), 2);
+    }
+    let twice = messages(&[services(["", ""])], false);
+    assert_eq!(twice, ["Error service `b` listens on :2222 like service `a`"]);
+}

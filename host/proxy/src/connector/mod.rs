@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Buf as _;
@@ -81,6 +82,9 @@ pub enum ConnectError {
     /// It has no way for them.
     #[error("datagrams can't be sent through such a node")]
     NoDatagrams,
+    /// It has no word for unix sockets.
+    #[error("a unix socket can't be reached through such a node: a relay connector can")]
+    NoUnix,
     /// It accepts nothing for others.
     #[error("such a node accepts no connections for others: relay, socks5 and tunnel do")]
     NoBind,
@@ -107,6 +111,21 @@ impl Connector {
             Self::Router(_) => Err(ConnectError::OnlyPackets),
             Self::Sni(sni) => Ok(sni.connect(conn)),
             Self::Forward | Self::Direct { .. } => Ok(conn),
+        }
+    }
+
+    /// Asks the node at the other end of `conn` to connect to the unix socket at `path`, of its machine. Dropping the future closes
+    /// `conn`.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub(crate) async fn connect_unix(&self, conn: Buffered, path: &Path) -> Result<Buffered, ConnectError> {
+        match self {
+            Self::Relay(relay) => relay.connect_unix(conn, path).await,
+            Self::Forward | Self::Direct { .. } => Ok(conn),
+            Self::Http(_) | Self::Socks4(_) | Self::Socks5(_) | Self::Tunnel(_) | Self::Router(_) | Self::Sni(_) => {
+                Err(ConnectError::NoUnix)
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! [`Relay`]: GOST's relay protocol (GOST reference, dataplane 3).
 
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -40,6 +42,12 @@ impl Default for Relay {
 impl Relay {
     pub(super) async fn connect(&self, conn: Buffered, target: &HostPort) -> Result<Buffered, ConnectError> {
         within(self.timeout, self.ask(conn, self.request(Command::Connect, None, target.into()))).await
+    }
+
+    /// To a unix socket of the relay's machine.
+    pub(super) async fn connect_unix(&self, conn: Buffered, path: &Path) -> Result<Buffered, ConnectError> {
+        let path = Address::Name(path.as_os_str().as_bytes().to_vec(), 0);
+        within(self.timeout, self.ask(conn, self.request(Command::Connect, Some(Network::Unix), path))).await
     }
 
     /// Datagrams to `target` within `conn`, or, without one, to wherever they say.

@@ -3,8 +3,10 @@
 mod mux;
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
+use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
 
 use crate::net::{Buffered, Stream};
@@ -13,6 +15,12 @@ use crate::tls::TlsClient;
 use crate::{Direct, WsClient};
 
 pub use mux::Mux;
+
+/// A connection to a socket of this machine.
+pub(crate) async fn connect_unix(path: &Path) -> Result<UnixStream, DialReason> {
+    let failed = |error: io::Error| DialReason::Unix { path: path.to_owned(), error };
+    UnixStream::connect(path).await.map_err(failed)
+}
 
 /// A transport to a node.
 pub enum Dialer {
@@ -64,10 +72,7 @@ impl Dialer {
     pub(crate) async fn dial(&self, direct: &Direct, addr: &NodeAddr, deadline: Instant) -> Result<Stream, DialReason> {
         match addr {
             NodeAddr::Inet(address) => Ok(direct.connect(address, deadline).await?.into()),
-            NodeAddr::Unix(path) => {
-                let failed = |error: io::Error| DialReason::Unix { path: path.clone(), error };
-                Ok(tokio::net::UnixStream::connect(path).await.map_err(failed)?.into())
-            }
+            NodeAddr::Unix(path) => Ok(connect_unix(path).await?.into()),
         }
     }
 

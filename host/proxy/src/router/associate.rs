@@ -96,7 +96,7 @@ impl Router {
         info: &ConnInfo,
         client: &ClientId,
     ) -> Result<(UdpUpstream, Arc<Node>), DialError> {
-        let nowhere = |reason| DialError { target: HostPort { host: String::new(), port: 0 }, reason };
+        let nowhere = |reason| DialError { target: HostPort { host: String::new(), port: 0 }.to_string(), reason };
         let node =
             self.choose(hop, info, client, &Seen::default()).await?.ok_or_else(|| nowhere(DialReason::NoNode))?;
         let attempt = Attempt::of(&node.marker);

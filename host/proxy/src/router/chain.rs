@@ -15,7 +15,7 @@ use super::node::{Node, NodeAddr, proxy_header};
 use super::selector::{Candidate, Selector};
 use super::{Association, DialReason, UdpUpstream, Upstream};
 use crate::connector::Connector;
-use crate::dialer::Dialer;
+use crate::dialer::{Dialer, connect_unix};
 use crate::listener::{Bound, TcpListener, UdpListener, UdpSettings};
 use crate::metrics::ChainAttempt;
 use crate::net::{Buffered, Datagrams};
@@ -111,13 +111,17 @@ impl Route {
         let way = self.choose(leg).await?;
         let attempt = way.attempt();
         let Reached { end, mut route } = way.reach(leg, direct, deadline).await?;
-        let conn = match end {
-            End::Here(direct) => Buffered::new(direct.connect(leg.address, deadline).await?),
-            End::Node(conn, node) => Box::pin(ask(node, conn, leg.address, leg)).await?,
-            End::Nowhere => Buffered::new(closed()?),
+        let conn = match (end, leg.wanted.path()) {
+            (End::Here(direct), None) => Buffered::new(direct.connect(leg.address, deadline).await?),
+            (End::Here(_), Some(path)) => Buffered::new(connect_unix(path).await?),
+            (End::Node(conn, node), None) => Box::pin(ask(node, conn, leg.address, leg)).await?,
+            (End::Node(conn, node), Some(path)) => {
+                Box::pin(node.connector.connect_unix(conn, path)).await.map_err(|error| failed(node, error))?
+            }
+            (End::Nowhere, _) => Buffered::new(closed()?),
         };
         attempt.into_iter().for_each(Attempt::succeeded);
-        route.push_str(&leg.address.to_string());
+        route.push_str(&leg.wanted.named(leg.address));
         Ok(Upstream { conn, route })
     }
 

@@ -1,19 +1,15 @@
 //! [`Router::forward`]: connections to targets that the config names.
 
 use std::borrow::Cow;
-use std::io;
 use std::sync::Arc;
 
 use drawspan_modules::{ClientId, ConnInfo};
 use drawspan_wire::http1::HostPort;
-use tokio::net::UnixStream;
-use tokio::time::timeout;
 
 use super::hop::{Hop, Leg, Seen};
 use super::marker::Attempt;
 use super::node::{Node, NodeAddr};
-use super::{DialError, DialReason, Router, Upstream, Wanted};
-use crate::net::Buffered;
+use super::{DialError, Router, UNIX, Upstream, Wanted};
 
 const NOWHERE: HostPort = HostPort { host: String::new(), port: 0 };
 
@@ -34,11 +30,10 @@ impl Router {
         let wanted = &Wanted { network: "tcp", target, client, info };
         let key = &self.key(wanted);
         let leg = Leg { wanted, address: target, key, seen: Some(seen) };
-        hop.select(leg).await.map_err(|reason| DialError { target: target.clone(), reason })
+        hop.select(leg).await.map_err(|reason| DialError { target: target.to_string(), reason })
     }
 
-    /// Connects to one of a forwarder's targets, as [`dial`](Self::dial) does; to a unix socket directly. `port` is for a
-    /// target without one.
+    /// Connects to one of a forwarder's targets, as [`dial`](Self::dial) does. `port` is for a target without one.
     ///
     /// # Errors
     /// When it can't be connected to.
@@ -56,11 +51,8 @@ impl Router {
                 self.towards(node).dial(&Wanted { network: "tcp", target, client, info }).await?
             }
             NodeAddr::Unix(path) => {
-                let refused = |error: io::Error| DialReason::Unix { path: path.clone(), error };
-                let connected = timeout(self.dial_timeout, UnixStream::connect(path)).await;
-                let stream = connected.map_err(|_| DialReason::TimedOut).and_then(|stream| stream.map_err(refused));
-                let stream = stream.map_err(|reason| DialError { target: NOWHERE, reason })?;
-                Upstream { conn: Buffered::new(stream), route: path.display().to_string() }
+                let target = &HostPort { host: path.display().to_string(), port: 0 };
+                self.towards(node).dial(&Wanted { network: UNIX, target, client, info }).await?
             }
         };
         attempt.succeeded();

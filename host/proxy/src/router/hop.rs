@@ -87,8 +87,8 @@ impl Leg<'_> {
         }
         Target {
             network: self.wanted.network.to_owned(),
-            address: self.address.to_string(),
-            host: Some(self.wanted.target.to_string()),
+            address: self.wanted.named(self.address),
+            host: Some(self.wanted.named(self.wanted.target)),
             path: None,
         }
     }

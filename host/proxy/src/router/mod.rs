@@ -15,11 +15,12 @@ mod tests;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use drawspan_modules::{ClientId, ConnInfo, Hosts, Recorder, Resolver};
 use drawspan_wire::http1::HostPort;
+use drawspan_wire::relay::Network;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -78,14 +79,29 @@ pub enum HashSource {
 /// What is to be connected to, and for whom.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// `tcp`, `udp`, or `ip` for IP packets.
+    /// `tcp`, `udp`, `ip` for IP packets, or `unix`.
     pub network: &'a str,
-    /// As the client named it.
+    /// As the client named it; the host of a unix socket is its path.
     pub target: &'a HostPort,
     /// Whom it is for; empty for an anonymous client.
     pub client: &'a ClientId,
     /// The connection that it is for.
     pub info: &'a ConnInfo,
+}
+
+/// The network of unix sockets.
+pub(crate) const UNIX: &str = Network::Unix.as_str();
+
+impl Wanted<'_> {
+    /// The path, if it is a unix socket.
+    fn path(&self) -> Option<&Path> {
+        (self.network == UNIX).then_some(Path::new(&self.target.host))
+    }
+
+    /// The target, or what it was resolved to, in a word.
+    fn named(&self, target: &HostPort) -> String {
+        if self.network == UNIX { target.host.clone() } else { target.to_string() }
+    }
 }
 
 /// A connection to a target.
@@ -119,7 +135,7 @@ impl Default for Router {
 #[error("can't connect to {target}: {reason}")]
 pub struct DialError {
     /// Where to.
-    pub target: HostPort,
+    pub target: String,
     /// Why the last attempt failed.
     #[source]
     pub reason: DialReason,
@@ -208,8 +224,8 @@ pub enum DialReason {
 }
 
 impl Router {
-    /// Connects to a target. Takes at most `dial_timeout` for each of `retries + 1` attempts. Dropping the future closes
-    /// what is half open.
+    /// Connects to a target by TCP, or to a unix socket. Takes at most `dial_timeout` for each of `retries + 1` attempts. Dropping
+    /// the future closes what is half open.
     ///
     /// # Errors
     /// When all attempts fail; the error tells of the last.
@@ -244,7 +260,7 @@ impl Router {
             match timeout(self.dial_timeout, attempt(deadline)).await.unwrap_or(Err(DialReason::TimedOut)) {
                 Ok(made) => return Ok(made),
                 Err(reason) if retries >= self.retries => {
-                    return Err(DialError { target: wanted.target.clone(), reason });
+                    return Err(DialError { target: wanted.named(wanted.target), reason });
                 }
                 Err(reason) => {
                     retries += 1;
@@ -261,12 +277,15 @@ impl Router {
     /// When no address accepts in time.
     pub async fn direct(&self, target: &HostPort) -> Result<TcpStream, DialError> {
         let outcome = timeout(self.dial_timeout, self.direct.connect(target, Instant::now() + self.dial_timeout)).await;
-        outcome.unwrap_or(Err(DialReason::TimedOut)).map_err(|reason| DialError { target: target.clone(), reason })
+        outcome.unwrap_or(Err(DialReason::TimedOut)).map_err(|reason| DialError { target: target.to_string(), reason })
     }
 
     async fn attempt(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<Upstream, DialReason> {
         let (hosts, resolver) = (self.hosts.as_ref(), self.resolver.as_ref());
-        let address = resolve(hosts, resolver, wanted.target, Some(wanted.client)).await?;
+        let address = match wanted.path() {
+            Some(_) => wanted.target.clone(),
+            None => resolve(hosts, resolver, wanted.target, Some(wanted.client)).await?,
+        };
         let key = self.key(wanted);
         let leg = Leg { wanted, address: &address, key: &key, seen: None };
         self.route.connect(leg, &self.direct, deadline).await
@@ -277,7 +296,7 @@ impl Router {
         match self.hash {
             _ if !wanted.client.as_str().is_empty() => wanted.client.as_str().to_owned(),
             HashSource::Client => wanted.info.client.host(),
-            HashSource::Target => wanted.target.to_string(),
+            HashSource::Target => wanted.named(wanted.target),
         }
     }
 }

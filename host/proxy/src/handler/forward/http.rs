@@ -233,7 +233,7 @@ impl Forward {
         if let Some(tls) = &node.tls {
             let secured = timeout(self.parts.router.dial_timeout, tls.connect(upstream.conn)).await;
             let failed = |reason| {
-                let error = DialError { target: asked.target.clone(), reason };
+                let error = DialError { target: asked.target.to_string(), reason };
                 session.note(|record| record.err = error.to_string());
                 unavailable(503)(error.into())
             };

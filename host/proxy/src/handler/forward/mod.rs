@@ -18,7 +18,7 @@ use super::session::{Asked, Session};
 use super::sniff::{self, Sniffing};
 use super::{HandlerError, HandlerParts};
 use crate::net::Buffered;
-use crate::router::{Hop, Node, NodeAddr, Seen, proxy_header};
+use crate::router::{Hop, Node, NodeAddr, Seen, UNIX, proxy_header};
 use crate::{Conn, DialError, DialReason, Upstream};
 
 /// Passes connections on. Nobody is authenticated, and no bypass is asked but about what sniffing finds: the targets are
@@ -125,7 +125,7 @@ pub(super) async fn choose(
     let chosen = session.parts.router.choose(hop, &session.info, &grant.client_id, seen).await;
     let nowhere = || HostPort { host: String::new(), port: 0 };
     let target = || seen.host.cloned().unwrap_or_else(nowhere);
-    let missing = || DialError { target: target(), reason: DialReason::NoNode };
+    let missing = || DialError { target: target().to_string(), reason: DialReason::NoNode };
     let node = chosen.and_then(|node| node.ok_or_else(missing));
     session.note(|record| match &node {
         Ok(node) => record.node.clone_from(&node.name),
@@ -147,7 +147,12 @@ pub(super) async fn connect(
         NodeAddr::Inet(address) => address.clone(),
         NodeAddr::Unix(path) => HostPort { host: path.display().to_string(), port: 0 },
     });
-    session.note(|record| asked.note(record));
+    session.note(|record| {
+        asked.note(record);
+        if let NodeAddr::Unix(path) = &node.addr {
+            (record.network, record.host) = (UNIX, path.display().to_string());
+        }
+    });
     let upstream = session.parts.router.forward(node, &session.info, &asked.client_id, port).await;
     session.note(|record| match &upstream {
         Ok(upstream) => upstream.note(record),

@@ -16,6 +16,7 @@ use super::*;
 use crate::connector::{self, ConnectError, Connector};
 use crate::dialer::Dialer;
 use crate::handler::Handler;
+use crate::handler::forward::{Forward, ForwardSettings};
 use crate::net::{Datagrams, Stream};
 use crate::router::{Chain, Node, NodeAddr, NodeHop, Route, Router, Selector, Strategy};
 
@@ -28,9 +29,13 @@ struct Running {
 
 impl Running {
     async fn start(relay: Relay) -> Self {
+        Self::serve(Handler::Relay(relay)).await
+    }
+
+    async fn serve(handler: Handler) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (handler, drain) = (Arc::new(Handler::Relay(relay)), CancellationToken::new());
+        let (handler, drain) = (Arc::new(handler), CancellationToken::new());
         let draining = drain.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, client)) = listener.accept().await {
@@ -321,6 +326,35 @@ async fn datagrams_from_elsewhere() {
     sender.send(&from, b"bye").await.unwrap();
     let mut buffer = [0; 8];
     assert_eq!(peer.recv(&mut buffer).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_the_relays() {
+    let (parts, asked) = guarded();
+    let relay = Running::open(HandlerParts { authenticator: None, ..parts }).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("u");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    for connector in [connector::Relay::default(), no_delay()] {
+        let parts = relay.route(connector);
+        let node = Node::new(NodeAddr::Unix(path.clone()), Connector::Forward, Dialer::Tcp);
+        let forward = Forward::new(parts, hop(node), ForwardSettings::default());
+        let forward = Running::serve(Handler::Forward(forward)).await;
+        let mut client = forward.connect().await;
+        client.write_all(b"hello").await.unwrap();
+        let (mut served, _) = listener.accept().await.unwrap();
+        let mut bytes = [0; 5];
+        served.read_exact(&mut bytes).await.unwrap();
+        served.write_all(&bytes).await.unwrap();
+        client.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"hello");
+        let call = asked.lock().unwrap().pop().unwrap();
+        assert_eq!((call.network, call.target_address), ("unix".to_owned(), path.display().to_string()));
+    }
+    // By another protocol there is no way, and none past the chain.
+    let conn = Buffered::new(relay.connect().await);
+    let error = Connector::Http(connector::Http::default()).connect_unix(conn, &path).await.unwrap_err();
+    assert!(error.to_string().contains("a relay connector can"), "{error}");
 }
 
 #[tokio::test]
