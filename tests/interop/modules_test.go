@@ -39,6 +39,7 @@ services:
 - {name: relay, addr: $Q6, $SERVICE, handler: {type: relay, $HANDLER, metadata: {bind: true}}, listener: {type: tcp}}
 - {name: relay-hop, addr: $Q7, $SERVICE, handler: {type: relay, $HANDLER, chain: chain-0}, listener: {type: tcp}}
 - {name: rtcp, addr: $Q8, $SERVICE, handler: {type: rtcp}, listener: {type: rtcp}, forwarder: {nodes: [{name: target-0, addr: 'mapped.test:$EP'}]}}
+- {name: udp-named, addr: $R0, $SERVICE, handler: {type: udp}, listener: {type: udp}, forwarder: {nodes: [{name: target-0, addr: 'mapped.test:$MP'}]}}
 - {name: unix, addr: $Q9, $SERVICE, handler: {type: tcp}, listener: {type: tcp}, forwarder: {nodes: [{name: target-0, addr: $SOCKET, network: unix}]}}
 - {name: metrics, addr: $Q5, $SERVICE, handler: {type: metrics, auther: m}, listener: {type: tcp}}
 - {name: node, addr: $Q3, handler: {type: http}, listener: {type: tcp}}
@@ -191,6 +192,7 @@ var moduleTalks = []moduleTalk{
 	{name: "rtcp, admission", service: "Q8", from: denied, send: "'hello", unrecorded: true},
 	{name: "unix", service: "Q9", send: "'hello", want: "'hello"},
 
+	{name: "udp by name", limits: "GOST has no limit of its own for each UDP client", service: "R0", send: "'abc", want: "'cba"},
 	{name: "udp, admission", service: "Q2", from: denied, send: "'abc", unrecorded: true},
 }
 
@@ -242,13 +244,14 @@ func startModuleWorld(t *testing.T, kind string) (moduleWorld, *pluginServer) {
 		t.Fatal(err)
 	}
 	_, echoPort, _ := net.SplitHostPort(echoes)
+	_, mirrorPort, _ := net.SplitHostPort(mirror)
 	got := "GET /path HTTP/1.1\r\nHost: " + origin + "\r\nUser-Agent: interop\r\n\r\n"
 	got = fmt.Sprintf("%sX-Origin: yes\r\nContent-Length: %d\r\n\r\n%s", ok, len(got), got)
 	fill := []string{
 		"$SERVICE", moduleService, "$TOLD", moduleRecorders, "$HANDLER", moduleHandler, "$Q3", node,
 		"$GOT", got, "$EQ", hexPort(echoes), "$EP", echoPort, "$EO", hexPort(echoes) + hexIP(echoes), "$EA", hexIP(echoes) + hexPort(echoes),
 		"$E", echoes, "$H", origin, "$NO", hexPort(nobody) + hexIP(nobody), "$NA", hexIP(nobody) + hexPort(nobody), "$N", nobody,
-		"$DIR", pages, "$SOCKET", echoServer(t, "unix", filepath.Join(t.TempDir(), "u")), "$MA", hexIP(mirror) + hexPort(mirror), "$M", mirror,
+		"$DIR", pages, "$SOCKET", echoServer(t, "unix", filepath.Join(t.TempDir(), "u")), "$MA", hexIP(mirror) + hexPort(mirror), "$MP", mirrorPort, "$M", mirror,
 	}
 	server := startPluginserver(t, "-user", "gost", "-password", "secret", "-node", node)
 	return moduleWorld{node, fill}.with(func(module string) string { return server.block(kind, module) }), server
@@ -268,7 +271,7 @@ func (w moduleWorld) withGuests(t *testing.T) moduleWorld {
 }
 
 // moduleAddrs are the names of the services' addresses.
-var moduleAddrs = strings.Fields("P0 P1 P2 P3 P4 P5 P6 P7 P8 P9 Q0 Q1 Q2 Q4 Q5 Q6 Q7 Q8 Q9")
+var moduleAddrs = strings.Fields("P0 P1 P2 P3 P4 P5 P6 P7 P8 P9 Q0 Q1 Q2 Q4 Q5 Q6 Q7 Q8 Q9 R0")
 
 // serve starts a gateway. It returns the addresses of those names, what all names stand for, and the gateway's log.
 func (w moduleWorld) serve(t *testing.T, binary, services string, names []string) (map[string]string, *strings.Replacer, *said) {
@@ -483,12 +486,15 @@ func speakTo(t *testing.T, network, from string, told, text []byte) net.Conn {
 	return conn
 }
 
+// isByUDP says whether a service of moduleServices is for datagrams.
+func isByUDP(service string) bool { return service == "Q2" || service == "R0" }
+
 // dialFrom connects to a service from that address. A client that is denied hears nothing; by UDP that takes a while.
 func dialFrom(t *testing.T, from, service, addr string) net.Conn {
 	t.Helper()
 	var conn net.Conn
 	var err error
-	if service == "Q2" {
+	if isByUDP(service) {
 		conn, err = (&net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(from)}}).Dial("udp4", addr)
 	} else {
 		conn, err = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).Dial("tcp4", addr)
@@ -497,7 +503,7 @@ func dialFrom(t *testing.T, from, service, addr string) net.Conn {
 		t.Fatal(err)
 	}
 	conn.SetDeadline(time.Now().Add(deadline))
-	if service == "Q2" && from == denied {
+	if isByUDP(service) && from == denied {
 		conn.SetDeadline(time.Now().Add(300 * time.Millisecond))
 	}
 	if service == "Q0" {
@@ -536,7 +542,7 @@ var ephemeral = regexp.MustCompile(`(127\.0\.0\.\d+|\[::\]):\d+`)
 func lines(t *testing.T, talk moduleTalk, asked []record) (all []string) {
 	t.Helper()
 	var apart []string
-	isUDP, isProxied, isFile := talk.service == "Q2", talk.service == "Q1", talk.service == "Q4"
+	isUDP, isProxied, isFile := isByUDP(talk.service), talk.service == "Q1", talk.service == "Q4"
 	for _, r := range asked {
 		module := moduleOf(r)
 		var body map[string]any

@@ -103,7 +103,8 @@ func (w *wireEnd) isOver(t *testing.T) {
 }
 
 // askedNode is what a gateway says to a node for one of its services, and hears from it. $S is where its connection comes from, $C
-// where a client's does; $X is x.test and port 80, $H and $D are what clients say, in a stream and in a datagram; $ID is a tunnel.
+// where a client's does; $X is x.test and port 80, $H and $D are what clients say, in a stream and in a datagram; $ID is a tunnel. With
+// "again" at the end it closes, comes again and says the same.
 type askedNode struct {
 	name, connector, service string
 	version                  byte
@@ -184,7 +185,8 @@ var askedNodes = []askedNode{
 		< PSH 0003 636261`},
 	{"tunnel, bind that is refused", "type: tunnel, metadata: {tunnel.id: $ID}", "rtcp", 2, `
 		< 0102002b 020007 01 $S 020007 01 7f000001 0050 030014 $ID 00000000
-		> 01020000`},
+		> 01020000
+		again`},
 }
 
 // TestAskedNodes compares what gateways say to nodes that connect, or accept, for them, byte for byte.
@@ -249,16 +251,16 @@ func checkAskedNode(t *testing.T, row askedNode, node net.Listener, addr string)
 		return newWireEnd(t, conn, row.version, append(fill, "$S", hexAddr(conn.RemoteAddr()))...)
 	}
 	end := accept()
-	end.play(t, row.dialogue)
+	dialogue, isAgain := strings.CutSuffix(row.dialogue, "again")
+	end.play(t, dialogue)
 	if client != nil {
 		if got := readBytes(t, client, 2); string(got) != "hi" {
 			t.Errorf("the client gets %q", got)
 		}
 	}
-	if strings.HasSuffix(row.name, "refused") {
+	if isAgain {
 		end.isOver(t)
-		request, _, _ := strings.Cut(strings.TrimSpace(row.dialogue), "\n")
-		accept().play(t, request)
+		accept().play(t, dialogue)
 	}
 }
 
@@ -266,47 +268,39 @@ var bareTunnel = strings.ReplaceAll(tunnel, "-", "")
 
 func hexAddr(addr net.Addr) string { return hexIP(addr.String()) + hexPort(addr.String()) }
 
-// servedTunnel is what a server of tunnels says to who serves one, and to a visitor. The bind is answered by $O with the tunnel's own
-// host, or by $N with new.test; then a visitor says something somewhere. $V is where it comes from.
+// servedTunnel is a visit to who serves a tunnel.
 type servedTunnel struct {
-	name, service  string
-	command, id    string
-	host, more     string
-	answer         string
-	at, visit      string
-	serving, comes string
+	name    string
+	service string // of who serves it
+	host    string // that it asks for
+	named   string // its host in the answer, if that isn't the tunnel's own
+	more    string // features of all requests
+	at      string // where the visitor comes
+	visit   string // what it says at once
+	source  string // where it is said to come from; $V is where it does
+	target  string // what it is said to want
+	port    int
+	seen    bool // what it says at once is seen as it is
 }
 
 var servedTunnels = []servedTunnel{
-	{"stream", "P0", "02", tunnel, "", "", "$O 00000000", "P0", tunnelRequest("01", tunnel, "public.test", ""), `
-		< SYN
-		< PSH 0100001c 020007 01 c0000207 a34e 02000f 03 0b 7075626c69632e74657374 0000`, "01000000"},
-	{"a host of its own", "P0", "02", tunnel, "new.test", "", "$N 00000000", "P0", tunnelRequest("01", tunnelPublic, "public.test", ""), `
-		< SYN
-		< PSH 0100001c 020007 01 c0000207 a34e 02000f 03 0b 7075626c69632e74657374 0000`, "01000000"},
-	{"another's host", "P0", "02", tunnel, "private.test", "", "$O 00000000", "P1", tunnelRequest("01", tunnel, "any.test", ""), `
-		< SYN
-		< PSH 01000019 020007 01 c0000207 a34e 02000c 03 08 616e792e74657374 0000`, "01000000"},
-	{"a user", "P2", "02", tunnel, "", "01000c 04676f7374 06736563726574", "$O 00000000", "P2",
-		tunnelRequest("01", tunnel, "public.test", "01000c 04676f7374 06736563726574"), `
-		< SYN
-		< PSH 0100001c 020007 01 c0000207 a34e 02000f 03 0b 7075626c69632e74657374 0000`, "01000000"},
-	{"datagrams", "P3", "82", tunnel, "", "0400020001", "$O 01000000", "P3", tunnelRequest("81", tunnel, "udp.test", "0400020001"), `
-		< SYN
-		< PSH 01000019 020007 01 c0000207 a34e 02000c 03 08 7564702e74657374 0000`, "01000000"},
-	{"http", "P0", "02", tunnel, "", "", "$O 00000000", "P1", hex.EncodeToString([]byte("GET / HTTP/1.1\r\nHost: public.test\r\n\r\n")), `
-		< SYN
-		< PSH 0100001c 020007 01 $V 02000f 03 0b 7075626c69632e74657374 0050`, ""},
-	{"http at another entry point", "P0", "02", tunnel, "", "", "$O 00000000", "P4", hex.EncodeToString([]byte("GET / HTTP/1.1\r\nHost: public.test:81\r\n\r\n")), `
-		< SYN
-		< PSH 0100001c 020007 01 $V 02000f 03 0b 7075626c69632e74657374 0051`, ""},
-	{"http behind a PROXY header", "P0", "02", tunnel, "", "", "$O 00000000", "P1",
-		hex.EncodeToString([]byte("PROXY TCP4 192.0.2.7 198.51.100.9 41806 80\r\nGET / HTTP/1.1\r\nHost: public.test\r\n\r\n")), `
-		< SYN
-		< PSH 0100001c 020007 01 c0000207 a34e 02000f 03 0b 7075626c69632e74657374 0050`, ""},
-	{"tls", "P0", "02", tunnel, "", "", "$O 00000000", "P1", helloTo("public.test"), `
-		< SYN
-		< PSH 0100001c 020007 01 $V 02000f 03 0b 7075626c69632e74657374 01bb`, ""},
+	{name: "stream", service: "P0", at: "P0", visit: tunnelRequest("01", tunnel, "public.test", ""), source: "c0000207 a34e", target: "public.test"},
+	{name: "a host of its own", service: "P0", host: "new.test", named: "new.test", at: "P0", visit: tunnelRequest("01", tunnelPublic, "public.test", ""),
+		source: "c0000207 a34e", target: "public.test"},
+	{name: "another's host", service: "P0", host: "private.test", at: "P1", visit: tunnelRequest("01", tunnel, "any.test", ""), source: "c0000207 a34e", target: "any.test"},
+	{name: "a user", service: "P2", more: "01000c 04676f7374 06736563726574", at: "P2",
+		visit: tunnelRequest("01", tunnel, "public.test", "01000c 04676f7374 06736563726574"), source: "c0000207 a34e", target: "public.test"},
+	{name: "datagrams", service: "P3", more: "0400020001", at: "P3", visit: tunnelRequest("81", tunnel, "udp.test", "0400020001"), source: "c0000207 a34e", target: "udp.test"},
+	{name: "http", service: "P0", at: "P1", visit: visitOf("public.test", ""), source: "$V", target: "public.test", port: 80},
+	{name: "http at another entry point", service: "P0", at: "P4", visit: visitOf("public.test:81", ""), source: "$V", target: "public.test", port: 81},
+	{name: "http behind a PROXY header", service: "P0", at: "P1", visit: visitOf("public.test", "PROXY TCP4 192.0.2.7 198.51.100.9 41806 80\r\n"),
+		source: "c0000207 a34e", target: "public.test", port: 80},
+	{name: "tls", service: "P0", at: "P1", visit: helloTo("public.test"), source: "$V", target: "public.test", port: 443, seen: true},
+}
+
+// visitOf is a request for a host.
+func visitOf(host, before string) string {
+	return hex.EncodeToString([]byte(before + "GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n"))
 }
 
 // helloTo is the first message of a TLS client.
@@ -335,12 +329,27 @@ func TestServedTunnels(t *testing.T) {
 }
 
 func checkServedTunnel(t *testing.T, row servedTunnel, addrs []string) {
-	id := " 030014 " + strings.Repeat("??", 16)
-	serving := newWireEnd(t, dialSocks(t, addrs[row.service[1]-'0']), 2,
-		"$O", "0100002e 020014 03 10 61363236356336643938343761346265 0000"+id, "$N", "01000026 02000c 03 08 6e65772e74657374 0000"+id)
-	serving.play(t, "> "+tunnelRequest(row.command, row.id, row.host, row.more)+"\n< "+row.answer)
+	service := addrs[row.service[1]-'0']
+	// Messages have other lengths with other names.
+	named := func(host string, port int) string {
+		return fmt.Sprintf("02%04x 03 %02x %x %04x", len(host)+4, len(host), host, port)
+	}
+	message := func(features string) string {
+		return fmt.Sprintf("0100%04x %s", len(strings.ReplaceAll(features, " ", ""))/2, features)
+	}
+	own, command, flags := "a6265c6d9847a4be", "02", "00"
+	if row.named != "" {
+		own = row.named
+	}
+	isUDP := strings.HasPrefix(row.visit, "01 81")
+	if isUDP {
+		command, flags = "82", "01"
+	}
+	serving := newWireEnd(t, dialSocks(t, service), 2)
+	serving.play(t, "> "+tunnelRequest(command, tunnel, row.host, row.more)+
+		"\n< "+message(named(own, 0)+" 030014 "+strings.Repeat("??", 16)+flags+"000000"))
 	visited := func() bool {
-		conn := dial(t, addrs[row.service[1]-'0'])
+		conn := dial(t, service)
 		defer conn.Close()
 		conn.Write(unhex(t, tunnelRequest("01", tunnel, "public.test", row.more)))
 		return readBytes(t, conn, 4)[1] == 0
@@ -350,25 +359,25 @@ func checkServedTunnel(t *testing.T, row servedTunnel, addrs []string) {
 		serving.Close()
 		eventually(t, "the tunnel to be gone", nil, func() bool { return !visited() })
 	}()
-	serving.play(t, "< SYN\n< PSH "+strings.Repeat("??", 32)+"\n< FIN\n> FIN")
+	serving.play(t, "< SYN\n< PSH "+message("020007 01 c0000207 a34e"+named("public.test", 0))+"\n< FIN\n> FIN")
+
 	serving.stream = 5
 	visitor := newWireEnd(t, dialSocks(t, addrs[row.at[1]-'0']), 0)
-	serving.fill = append(serving.fill, "$V", hexAddr(visitor.LocalAddr()))
 	visitor.play(t, "> "+row.visit)
-	serving.play(t, row.serving)
+	source := strings.ReplaceAll(row.source, "$V", hexAddr(visitor.LocalAddr()))
+	serving.play(t, "< SYN\n< PSH "+message("020007 01 "+source+named(row.target, row.port)))
 	switch {
-	case row.name == "tls":
-		// Its hello, as it is.
+	case row.seen:
 		serving.play(t, "< PSH "+row.visit)
-		return
-	case row.comes != "":
-		said := map[bool]string{false: "6869", true: "0003 616263"}[row.command == "82"]
-		visitor.play(t, "< "+row.comes+"\n> "+said)
+	case row.port == 0:
+		said := "6869"
+		if isUDP {
+			said = "0003 616263"
+		}
+		visitor.play(t, "< 01000000\n> "+said)
 		serving.play(t, "< PSH "+said+"\n> PSH 0002 6869")
 		visitor.play(t, "< 0002 6869")
-	default:
-		return
+		visitor.Close()
+		serving.play(t, "< FIN")
 	}
-	visitor.Close()
-	serving.play(t, "< FIN")
 }

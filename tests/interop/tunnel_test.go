@@ -272,7 +272,7 @@ func TestTunnels(t *testing.T) {
 	plain, secure := httptest.NewServer(handler), httptest.NewTLSServer(handler)
 	t.Cleanup(plain.Close)
 	t.Cleanup(secure.Close)
-	for _, who := range [][3]int{{1, 0, 0}, {0, 1, 1}, {1, 1, 1}, {1, 0, 1}, {0, 0, 1}, {1, 1, 0}} {
+	for _, who := range [][3]int{{1, 0, 0}, {0, 1, 1}, {1, 1, 1}, {1, 0, 1}, {0, 0, 1}, {1, 1, 0}, {0, 1, 0}} {
 		server, client, visitor := bothGateways[who[0]], bothGateways[who[1]], bothGateways[who[2]]
 		t.Run(fmt.Sprintf("%s serves %s for %s", server.name, client.name, visitor.name), func(t *testing.T) {
 			drawspanBinary(t)
