@@ -10,8 +10,8 @@ use drawspan_wire::smux::{self, Event, INITIAL_WINDOW};
 use crate::received::Received;
 use crate::{Config, Ended};
 
-/// Bytes of a stream that wait to be sent: as many as are written at once.
-const SEND_BUFFER: usize = 256 * 1024;
+/// Bytes of a stream that wait to be sent: half as many as are written at once, which are still in the cache then.
+const SEND_BUFFER: usize = 128 * 1024;
 
 /// Streams of a session; further ones of the peer are closed at once.
 pub(crate) const MAX_STREAMS: usize = 16 * 1024;
