@@ -1,7 +1,9 @@
-//! [`Channel`]: one HTTP/2 connection to a plugin server, made when first needed and again after it was lost.
+//! [`Channel`]: an HTTP/2 connection to a plugin server, made when first needed and again after it was lost. [`Channels`]: one for
+//! every other thread.
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,6 +25,31 @@ const CALL_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 /// Bytes of headers that a reply may have.
 const MAX_HEADERS: u32 = 16 << 10;
+
+/// Connections to a server: the threads that make calls take turns to choose theirs. Of a connection `h2` keeps everything under one
+/// lock, for which two threads wait more than a second connection costs: a tenth of the CPU time.
+const CONNECTIONS: usize = 2;
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// The thread's number.
+    static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A server's channels.
+pub(crate) struct Channels([Channel; CONNECTIONS]);
+
+impl Channels {
+    pub(crate) fn new(connector: &Connector) -> Self {
+        Self(std::array::from_fn(|_| Channel::new(connector.clone())))
+    }
+
+    /// The one that this thread uses.
+    pub(crate) fn ours(&self) -> &Channel {
+        &self.0[THREAD.with(|number| number % CONNECTIONS)]
+    }
+}
 
 pub(crate) struct Channel {
     connector: Connector,
@@ -46,7 +73,7 @@ impl Failure {
 }
 
 impl Channel {
-    pub(crate) fn new(connector: Connector) -> Self {
+    fn new(connector: Connector) -> Self {
         Self { connector, current: RwLock::new(None), attempts: Mutex::new(None) }
     }
 
