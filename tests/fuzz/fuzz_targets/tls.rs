@@ -32,6 +32,8 @@ static PEERS: LazyLock<[(TlsClient, TlsServer); 2]> = LazyLock::new(|| {
     })
 });
 
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// What is done to the bytes of one direction.
 #[derive(Clone, Copy)]
 enum Harm<'a> {
@@ -61,8 +63,9 @@ async fn exchange((client, server): &(TlsClient, TlsServer), up: bool, at: usize
     let ((client_end, near), (far, server_end)) = (duplex(64 << 10), duplex(64 << 10));
     let ((from_client, to_client), (from_server, to_server)) = (split(near), split(far));
     let (up_harm, down_harm) = if up { (harm, Harm::None) } else { (Harm::None, harm) };
-    let connected = async { client.connect(buffered(client_end)).await.ok() };
-    let accepted = async { server.accept(buffered(server_end)).await.ok().map(|(stream, _)| stream) };
+    // Who is told to wait for more than comes needs the caller's patience, as in a gateway.
+    let connected = async { timeout(HANDSHAKE, client.connect(buffered(client_end))).await.ok()?.ok() };
+    let accepted = async { Some(timeout(HANDSHAKE, server.accept(buffered(server_end))).await.ok()?.ok()?.0) };
     let (up, down, at_client, at_server) = tokio::join!(
         pass(from_client, to_server, at, up_harm, size),
         pass(from_server, to_client, at, down_harm, size),
