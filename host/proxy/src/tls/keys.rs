@@ -9,10 +9,7 @@ use rustls::crypto::cipher::{
 };
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
-use rustls::{
-    ConnectionTrafficSecrets, ContentType, Error, ExtractedSecrets, PeerMisbehaved, ProtocolVersion,
-    SupportedCipherSuite,
-};
+use rustls::{ConnectionTrafficSecrets, ContentType, Error, ExtractedSecrets, ProtocolVersion, SupportedCipherSuite};
 
 /// Bytes of a record's header: type, version, length.
 pub(super) const HEADER: usize = 5;
@@ -169,10 +166,6 @@ fn parts(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error> {
 /// A message that has no place after a handshake.
 pub(super) fn unexpected(typ: ContentType) -> Error {
     Error::InappropriateMessage { expect_types: vec![ContentType::ApplicationData], got_type: typ }
-}
-
-pub(super) fn misbehaved(how: PeerMisbehaved) -> Error {
-    Error::PeerMisbehaved(how)
 }
 
 /// As a stream fails with it.

@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 use rustls::crypto::cipher::OutboundChunks;
 use rustls::{AlertDescription, ContentType, Error, ExtractedSecrets, HandshakeType, InvalidMessage, PeerMisbehaved};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::handshake::Early;
-use super::keys::{MOST_DATA, Opener, Sealer, Session, invalid, misbehaved, unexpected};
+use super::keys::{MOST_DATA, Opener, Sealer, Session, invalid, unexpected};
 use crate::net::{Buffer, Buffered, Stream};
 
 /// Records in a row without data that a peer may send, as rustls has it for key updates: each costs work.
@@ -43,8 +43,6 @@ pub(super) struct TlsStream {
 
 #[derive(Default)]
 struct Reading {
-    /// Decrypted with the handshake.
-    early: BytesMut,
     received: Option<Received>,
     /// The beginning of a record whose end hasn't come.
     partial: BytesMut,
@@ -77,12 +75,6 @@ struct Writing {
     closed: bool,
 }
 
-/// What a record was, beside data.
-enum Opened {
-    Data(Range<usize>),
-    Other(ContentType, Range<usize>),
-}
-
 impl TlsStream {
     /// `conn` holds what was received after the handshake.
     pub(super) fn new(
@@ -92,51 +84,48 @@ impl TlsStream {
         early: Early,
     ) -> Result<Self, Error> {
         let (opener, sealer) = session.keys(secrets)?;
-        let Buffered { stream: inner, received } = conn;
-        let reading = Reading { early: early.data, ended: early.ended, ..Reading::default() };
-        let mut tls = Self { inner, session, opener, sealer, reading, writing: Writing::default() };
-        if !received.is_empty() {
-            tls.reading.received = Some(Received::new(Buffer::take(), &received, 0));
-        }
-        Ok(tls)
+        let Buffered { stream: inner, received: rest } = conn;
+        let Early { data, ended } = early;
+        let received = if ended { Received::new(&data, &[]) } else { Received::new(&data, &rest) };
+        let reading = Reading { received, ended, ..Reading::default() };
+        Ok(Self { inner, session, opener, sealer, reading, writing: Writing::default() })
     }
 
     /// Takes the next record apart, if there is a whole one.
     fn open_next(&mut self) -> Result<bool, Error> {
         let Some(received) = &mut self.reading.received else { return Ok(false) };
-        let Some(opened) = received.open(&mut self.opener)? else {
+        let Some((typ, range)) = received.open(&mut self.opener)? else {
             let bytes = &received.buffer[received.rest.clone()];
             self.reading.partial = BytesMut::from(bytes);
             self.reading.received = None;
             return Ok(false);
         };
-        let pending = !self.reading.message.is_empty();
-        match opened {
-            Opened::Data(_) | Opened::Other(ContentType::Alert, _) if pending => {
-                return Err(misbehaved(PeerMisbehaved::MessageInterleavedWithHandshakeMessage));
+        match typ {
+            ContentType::ApplicationData | ContentType::Alert if !self.reading.message.is_empty() => {
+                return Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into());
             }
-            Opened::Data(range) if !range.is_empty() => {
+            ContentType::ApplicationData if !range.is_empty() => {
                 received.plain = range;
                 self.reading.idle = 0;
                 return Ok(true);
             }
-            Opened::Data(_) => {}
-            Opened::Other(ContentType::Alert, range) => {
+            ContentType::ApplicationData => {}
+            ContentType::Alert => {
                 let &[level, alert] = &received.buffer[range] else {
                     return Err(InvalidMessage::MissingData("alert").into());
                 };
                 self.alert(level, AlertDescription::from(alert))?;
             }
-            Opened::Other(ContentType::Handshake, range) if self.session.is_tls13() => {
+            ContentType::Handshake if self.session.is_tls13() => {
                 self.reading.message.extend_from_slice(&received.buffer[range]);
                 self.messages()?;
             }
             // Asked for another handshake within TLS 1.2, Go refuses, too.
-            Opened::Other(typ, _) => return Err(unexpected(typ)),
+            typ => return Err(unexpected(typ)),
         }
         self.reading.idle += 1;
         if self.reading.idle > MOST_IDLE {
-            return Err(misbehaved(PeerMisbehaved::TooManyKeyUpdateRequests));
+            return Err(PeerMisbehaved::TooManyKeyUpdateRequests.into());
         }
         Ok(true)
     }
@@ -176,7 +165,7 @@ impl TlsStream {
                         _ => return Err(InvalidMessage::InvalidKeyUpdate.into()),
                     };
                     if at != message.len() {
-                        return Err(misbehaved(PeerMisbehaved::KeyEpochWithPendingFragment));
+                        return Err(PeerMisbehaved::KeyEpochWithPendingFragment.into());
                     }
                     self.opener = self.session.next_opener()?;
                     self.writing.renew |= wanted;
@@ -201,7 +190,8 @@ impl TlsStream {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, missing)));
         }
         let partial = std::mem::take(&mut self.reading.partial);
-        self.reading.received = Some(Received::new(buffer, &partial, length));
+        buffer[..held].copy_from_slice(&partial);
+        self.reading.received = Some(Received { buffer, plain: 0..0, rest: 0..held + length });
         Poll::Ready(Ok(()))
     }
 
@@ -309,39 +299,33 @@ impl TlsStream {
 }
 
 impl Received {
-    /// `first`, then the `length` bytes that follow them in `buffer`.
-    fn new(mut buffer: Buffer, first: &[u8], length: usize) -> Self {
-        buffer[..first.len()].copy_from_slice(first);
-        Self { buffer, plain: 0..0, rest: 0..first.len() + length }
+    /// What came with a handshake, which bounds it to less than a buffer: `plain` is decrypted, `rest` isn't.
+    fn new(plain: &[u8], rest: &[u8]) -> Option<Self> {
+        let (middle, end) = (plain.len(), plain.len() + rest.len());
+        (end > 0).then(|| {
+            let mut buffer = Buffer::take();
+            buffer[..middle].copy_from_slice(plain);
+            buffer[middle..end].copy_from_slice(rest);
+            Self { buffer, plain: 0..middle, rest: middle..end }
+        })
     }
 
     /// Decrypts the next record where it is; `None` if it isn't whole.
-    fn open(&mut self, opener: &mut Opener) -> Result<Option<Opened>, Error> {
+    fn open(&mut self, opener: &mut Opener) -> Result<Option<(ContentType, Range<usize>)>, Error> {
         let Some(length) = Opener::record_length(&self.buffer[self.rest.clone()])? else { return Ok(None) };
         let record = self.rest.start..self.rest.start + length;
         self.rest.start = record.end;
         let origin = self.buffer.as_ptr().addr();
         let message = opener.open(&mut self.buffer[record])?;
         let start = message.payload.as_ptr().addr() - origin;
-        let range = start..start + message.payload.len();
-        Ok(Some(match message.typ {
-            ContentType::ApplicationData => Opened::Data(range),
-            typ => Opened::Other(typ, range),
-        }))
+        Ok(Some((message.typ, start..start + message.payload.len())))
     }
 }
 
 impl Reading {
     /// Gives what is decrypted, as far as `buf` takes it.
     fn give(&mut self, buf: &mut ReadBuf<'_>) {
-        if !self.early.is_empty() {
-            let length = self.early.len().min(buf.remaining());
-            buf.put_slice(&self.early[..length]);
-            self.early.advance(length);
-            if self.early.is_empty() {
-                self.early = BytesMut::new();
-            }
-        } else if let Some(received) = &mut self.received {
+        if let Some(received) = &mut self.received {
             let length = received.plain.len().min(buf.remaining());
             let taken = received.plain.start..received.plain.start + length;
             buf.put_slice(&received.buffer[taken.clone()]);
@@ -353,7 +337,7 @@ impl Reading {
     }
 
     fn holds_data(&self) -> bool {
-        !self.early.is_empty() || self.received.as_ref().is_some_and(|received| !received.plain.is_empty())
+        self.received.as_ref().is_some_and(|received| !received.plain.is_empty())
     }
 }
 
