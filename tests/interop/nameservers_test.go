@@ -150,18 +150,8 @@ func letters(t *testing.T) (port int) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { listener.Close() })
 		port = listener.Addr().(*net.TCPAddr).Port
-		go func() {
-			for {
-				conn, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				io.WriteString(conn, letter)
-				conn.Close()
-			}
-		}()
+		acceptEach(t, listener, func(conn net.Conn) { io.WriteString(conn, letter) })
 	}
 	return port
 }

@@ -311,10 +311,32 @@ func toldBlock(t *testing.T, node string) string {
 // startOrigin answers every request with the head of that request. Its Connection header is left away: whether the gateway
 // uses a connection to the origin again is its own affair.
 func startOrigin(t *testing.T) string {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	return serveEach(t, "tcp4", "127.0.0.1:0", func(conn net.Conn) {
+		conn.SetDeadline(time.Now().Add(deadline))
+		for reader := bufio.NewReader(conn); ; {
+			head, err := readHead(reader)
+			if err != nil {
+				return
+			}
+			head = sortLines(head, "Connection:")
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nX-Origin: yes\r\nContent-Length: %d\r\n\r\n%s", len(head), head)
+		}
+	})
+}
+
+// serveEach serves all connections that come to a listener until the test ends, and returns its address.
+func serveEach(t *testing.T, network, addr string, serve func(net.Conn)) string {
+	t.Helper()
+	listener, err := net.Listen(network, addr)
 	if err != nil {
 		t.Fatal(err)
 	}
+	acceptEach(t, listener, serve)
+	return listener.Addr().String()
+}
+
+// acceptEach serves all connections to a listener, which is closed with the test. They are closed when they are served.
+func acceptEach(t *testing.T, listener net.Listener, serve func(net.Conn)) {
 	t.Cleanup(func() { listener.Close() })
 	go func() {
 		for {
@@ -324,19 +346,10 @@ func startOrigin(t *testing.T) string {
 			}
 			go func() {
 				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(deadline))
-				for reader := bufio.NewReader(conn); ; {
-					head, err := readHead(reader)
-					if err != nil {
-						return
-					}
-					head = sortLines(head, "Connection:")
-					fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nX-Origin: yes\r\nContent-Length: %d\r\n\r\n%s", len(head), head)
-				}
+				serve(conn)
 			}()
 		}
 	}()
-	return listener.Addr().String()
 }
 
 // talk is talkFrom 127.0.0.1.

@@ -251,22 +251,5 @@ func TestRelayRefusals(t *testing.T) {
 
 // echoServer sends back what it is sent, and returns its address.
 func echoServer(t *testing.T, network, addr string) string {
-	listener, err := net.Listen(network, addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				io.Copy(conn, conn)
-				conn.Close()
-			}()
-		}
-	}()
-	return listener.Addr().String()
+	return serveEach(t, network, addr, func(conn net.Conn) { io.Copy(conn, conn) })
 }

@@ -373,24 +373,7 @@ func readReply(t *testing.T, conn net.Conn) string {
 
 // silentServer accepts connections and reads them to their end.
 func silentServer(t *testing.T) string {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				io.Copy(io.Discard, conn)
-				conn.Close()
-			}()
-		}
-	}()
-	return listener.Addr().String()
+	return serveEach(t, "tcp4", "127.0.0.1:0", func(conn net.Conn) { io.Copy(io.Discard, conn) })
 }
 
 // sortHead makes heads of HTTP comparable; other bytes stay as they are.

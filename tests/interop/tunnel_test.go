@@ -213,25 +213,10 @@ func (c *cutter) cut() {
 
 // greeter says hello first, and then sends back what it is sent.
 func greeter(t *testing.T) string {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				conn.Write([]byte("hello "))
-				io.Copy(conn, conn)
-				conn.Close()
-			}()
-		}
-	}()
-	return listener.Addr().String()
+	return serveEach(t, "tcp4", "127.0.0.1:0", func(conn net.Conn) {
+		conn.Write([]byte("hello "))
+		io.Copy(conn, conn)
+	})
 }
 
 // greeted is a connection at whose other end is a greeter.

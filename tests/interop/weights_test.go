@@ -56,20 +56,5 @@ chains:
 
 // says is who says the first letter of a name to all who come.
 func says(t *testing.T, name string) string {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			fmt.Fprint(conn, name[:1])
-			conn.Close()
-		}
-	}()
-	return listener.Addr().String()
+	return serveEach(t, "tcp4", "127.0.0.1:0", func(conn net.Conn) { fmt.Fprint(conn, name[:1]) })
 }
