@@ -10,7 +10,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 
 use crate::GrpcCall;
-use crate::channel::Channels;
+use crate::channel::Channel;
 use crate::message::{bad, check, frame, lost, receive, unframe};
 
 /// How to reach a gRPC plugin server.
@@ -44,7 +44,7 @@ pub enum GrpcError {
 /// Answers calls by asking a gRPC plugin server. Connects when first asked, and again when the connection was lost;
 /// threads share two connections.
 pub struct GrpcBridge {
-    channels: Channels,
+    channel: Channel,
     origin: Uri,
     /// Of every request.
     headers: HeaderMap,
@@ -72,7 +72,7 @@ impl GrpcBridge {
             headers.insert("token", token);
         }
         Ok(Self {
-            channels: Channels::new(&Connector::new(target.clone(), tls.as_ref(), b"h2", true, connect_timeout)?),
+            channel: Channel::new(Connector::new(target.clone(), tls.as_ref(), b"h2", true, connect_timeout)?),
             origin: origin(&target, tls.as_ref()),
             headers,
             max_reply,
@@ -121,7 +121,7 @@ fn origin(target: &Target, tls: Option<&TlsSettings>) -> Uri {
 impl<C: GrpcCall> Plugin<C> for GrpcBridge {
     async fn call(&self, call: Arc<C>) -> Result<C::Reply, CallError> {
         let message = frame(&call.encode())?;
-        let mut sender = self.channels.ours().ready(C::MODULE).await?;
+        let mut sender = self.channel.ready(C::MODULE).await?;
         let (response, mut body) = sender.send_request(self.request(C::PATH), false).map_err(|e| lost(&e))?;
         // A server may answer, and be done with the call, before it has read all.
         let sent = body.send_data(message, true);

@@ -1,5 +1,4 @@
-//! [`Channel`]: an HTTP/2 connection to a plugin server, made when first needed and again after it was lost. [`Channels`]: one for
-//! every other thread.
+//! [`Channel`]: the HTTP/2 connections to a plugin server, made when first needed and again after they were lost.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -37,25 +36,12 @@ thread_local! {
     static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A server's channels.
-pub(crate) struct Channels([Channel; CONNECTIONS]);
-
-impl Channels {
-    pub(crate) fn new(connector: &Connector) -> Self {
-        Self(std::array::from_fn(|_| Channel::new(connector.clone())))
-    }
-
-    /// The one that this thread uses.
-    pub(crate) fn ours(&self) -> &Channel {
-        &self.0[THREAD.with(|number| number % CONNECTIONS)]
-    }
-}
-
 pub(crate) struct Channel {
     connector: Connector,
     /// Read on every call; written by whoever holds `attempts`.
-    current: RwLock<Option<SendRequest<Bytes>>>,
-    /// Held while connecting, so that concurrent calls wait for one attempt.
+    connections: [RwLock<Option<SendRequest<Bytes>>>; CONNECTIONS],
+    /// Held while connecting, so that concurrent calls wait for one attempt. One for all connections: where a server is away for
+    /// one thread it is for all, and where it is back, too.
     attempts: Mutex<Option<Failure>>,
 }
 
@@ -73,17 +59,18 @@ impl Failure {
 }
 
 impl Channel {
-    fn new(connector: Connector) -> Self {
-        Self { connector, current: RwLock::new(None), attempts: Mutex::new(None) }
+    pub(crate) fn new(connector: Connector) -> Self {
+        Self { connector, connections: Default::default(), attempts: Mutex::new(None) }
     }
 
-    /// The connection, or a new one, for a call of `module`.
+    /// This thread's connection, or a new one, for a call of `module`.
     pub(crate) async fn ready(&self, module: Module) -> Result<SendRequest<Bytes>, CallError> {
-        if let Some(sender) = self.connected().await {
+        let current = &self.connections[THREAD.with(|number| number % CONNECTIONS)];
+        if let Some(sender) = connected(current).await {
             return Ok(sender);
         }
         let mut failure = self.attempts.lock().await;
-        if let Some(sender) = self.connected().await {
+        if let Some(sender) = connected(current).await {
             return Ok(sender);
         }
         if let Some(failure) = &*failure
@@ -94,7 +81,7 @@ impl Channel {
         match self.connect().await {
             Ok(sender) => {
                 *failure = None;
-                *self.current.write() = Some(sender.clone());
+                *current.write() = Some(sender.clone());
                 Ok(sender)
             }
             Err(error) => {
@@ -102,12 +89,6 @@ impl Channel {
                 Err(failure.insert(Failure { error, pause, retry_at: Instant::now() + pause }).of(module))
             }
         }
-    }
-
-    /// The connection, unless it was lost or its server said goodbye. Doesn't wait: a clone has sent nothing yet.
-    async fn connected(&self) -> Option<SendRequest<Bytes>> {
-        let sender = self.current.read().clone()?;
-        sender.ready().await.ok()
     }
 
     async fn connect(&self) -> Result<SendRequest<Bytes>, ConnectError> {
@@ -134,4 +115,10 @@ impl Channel {
         }));
         Ok(sender)
     }
+}
+
+/// The connection, unless it was lost or its server said goodbye. Doesn't wait: a clone has sent nothing yet.
+async fn connected(current: &RwLock<Option<SendRequest<Bytes>>>) -> Option<SendRequest<Bytes>> {
+    let sender = current.read().clone()?;
+    sender.ready().await.ok()
 }
