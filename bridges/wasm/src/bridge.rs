@@ -18,7 +18,7 @@ use crate::fetch::fetch;
 use crate::host::{Grants, Mount};
 use crate::http::HttpHost;
 use crate::keyvalue::StoreSettings;
-use crate::slow::{AbortOnDrop, Pace};
+use crate::slow::{AbortOnDrop, Credit, Pace};
 use crate::sockets::Addresses;
 use crate::watch::watch;
 use crate::{Engine, Function, LoadError};
@@ -130,10 +130,11 @@ pub struct Counters {
 
 /// Answers calls by asking a component, in one of a pool of instances.
 ///
-/// A call runs on its caller's thread for a millisecond or two, and then on threads of low priority, from 20 ms on with pauses; after one
-/// that took so long, or broke, the next ones run there from their beginning, and with pauses if it broke. Dropping the call stops
-/// the guest at its next yield, within a tick. A question without side effects that traps is asked once more, on a fresh
-/// instance.
+/// A call runs on its caller's thread, which it leaves to others every millisecond. All that a plugin's calls compute there beyond the
+/// first millisecond or two of each is a tenth of a core, and 20 ms at a time; calls that broke or were given up count sixteenfold.
+/// Then they go on, or begin, on threads of low priority: from 20 ms on with pauses, and from the beginning after one that broke.
+/// Dropping the call stops the guest at its next yield, within a tick. A question without side effects that traps is asked once
+/// more, on a fresh instance.
 ///
 /// The component's file is watched: when it changes, what it is then takes over if it can serve. Dropping the bridge ends that.
 pub struct WasmBridge {
@@ -167,8 +168,8 @@ impl WasmBridge {
                 false,
             ),
         };
-        let pace = Pace::new();
-        let plan = Arc::new(Plan { engine: engine.clone(), settings, path, grants, functions, counters, pace });
+        let (credit, pace) = (Credit::new(), Pace::new());
+        let plan = Arc::new(Plan { engine: engine.clone(), settings, path, grants, functions, counters, credit, pace });
         let current = ArcSwap::new(Edition::start(&plan, plan.read().await?, plan.settings.self_check).await?);
         let shared = Arc::new(Shared { plan, current });
         let watch = may_change.then(|| engine.slow().spawn(watch(Arc::clone(&shared)))).flatten();
@@ -181,30 +182,25 @@ impl<C: Call> Plugin<C> for WasmBridge {
         let edition = self.shared.current.load_full();
         let index = edition.function::<C>()?;
         let lease = edition.pool.take().await?;
-        let (slow, pace) = (self.shared.plan.engine.slow(), Arc::clone(&self.shared.plan.pace));
+        let plan = &self.shared.plan;
+        let (slow, pace) = (plan.engine.slow(), Arc::clone(&plan.pace));
         let work = Arc::clone(&edition).serve(lease, index, call);
         let suspect = edition.suspicious.counts();
-        let done = if edition.wary.counts() {
-            slow.run_here(pace.keep(work, suspect)).await
-        } else {
-            slow.run(work, |work| {
-                edition.wary.begin();
-                pace.keep(work, suspect)
-            })
-            .await
-        };
+        let mut account = plan.credit.open();
+        let done = slow.run(work, account.as_mut(), |work| pace.keep(work, suspect)).await;
         let (lease, result) =
             done.map_err(|error| CallError::new(ErrorKind::Trapped, format!("the host failed: {error}")))?;
         if result.as_ref().is_err_and(|error| error.kind() != ErrorKind::Refused) {
-            edition.wary.begin();
             edition.suspicious.begin();
+        } else if let Some(account) = account {
+            account.settle();
         }
         let is_lost = lease.instance.is_none();
         edition.pool.give_back(lease);
         // Not after one that served its `maxCalls`: with `instance: fresh` the two threads would only be in each other's way.
         if is_lost {
             // An instance that can't be started is the next call's error.
-            let (pace, patience) = (Arc::clone(&self.shared.plan.pace), self.shared.plan.settings.start_timeout);
+            let (pace, patience) = (Arc::clone(&plan.pace), plan.settings.start_timeout);
             slow.spawn(timeout(patience, pace.keep(async move { edition.fill().await.is_ok() }, true)));
         }
         result

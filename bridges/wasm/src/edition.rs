@@ -16,7 +16,7 @@ use crate::function::Function;
 use crate::host::Grants;
 use crate::instance::{Instance, Template};
 use crate::pool::{Lease, Pool};
-use crate::slow::Pace;
+use crate::slow::{Credit, Pace};
 use crate::{Counters, Engine, LoadError};
 
 /// What every edition of a plugin is made with.
@@ -29,6 +29,7 @@ pub(crate) struct Plan {
     pub(crate) grants: Arc<Grants>,
     pub(crate) functions: Vec<Function>,
     pub(crate) counters: Counters,
+    pub(crate) credit: Credit,
     pub(crate) pace: Arc<Pace>,
 }
 
@@ -38,15 +39,13 @@ pub(crate) struct Plan {
 pub(crate) struct Edition {
     pub(crate) template: Template,
     pub(crate) pool: Pool,
-    /// One call took long, or broke.
-    pub(crate) wary: Wary,
     /// One call broke.
     pub(crate) suspicious: Wary,
     functions: Vec<(TypeId, ComponentExportIndex)>,
     plan: Arc<Plan>,
 }
 
-/// How many of the next calls are treated with care: what a hostile client makes a component do, it can make it do again.
+/// How many of the next calls are treated with care: what a client made a component do it can have done again.
 #[derive(Default)]
 pub(crate) struct Wary(AtomicU32);
 
@@ -92,16 +91,15 @@ impl Edition {
             max_reply: settings.max_reply,
         };
         let pool = Pool::new(settings.instances, settings.max_calls);
-        let edition = Arc::new(Self {
-            template,
-            pool,
-            wary: Wary::default(),
-            suspicious: Wary::default(),
-            functions,
-            plan: Arc::clone(plan),
-        });
+        let edition = Arc::new(Self { template, pool, suspicious: Wary::default(), functions, plan: Arc::clone(plan) });
         let warm = Arc::clone(&edition).warm_up(check);
-        match timeout(settings.start_timeout, plan.engine.slow().run_here(warm)).await {
+        let mut account = plan.credit.open();
+        let warm = plan.engine.slow().run(warm, account.as_mut(), |warm| warm);
+        let done = timeout(settings.start_timeout, warm).await;
+        if let Some(account) = account {
+            account.settle();
+        }
+        match done {
             Ok(Ok(result)) => result.map(|()| edition),
             Ok(Err(error)) => Err(LoadError::Start(error.to_string())),
             Err(_) => Err(LoadError::Start(format!("it was not ready within {:?}", settings.start_timeout))),

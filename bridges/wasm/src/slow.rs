@@ -1,20 +1,24 @@
 //! [`SlowLane`]: where guest code goes that doesn't finish at once.
 
+mod credit;
 mod pace;
 mod priority;
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::Duration;
+use std::{io, mem};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinHandle};
 
+pub(crate) use credit::{Account, Credit};
 pub(crate) use pace::Pace;
 
-/// Threads of low priority. A call starts on its caller's thread; if it is still running when its first slice is over, it
-/// goes on here, so that long guest code never takes time from the threads that serve connections.
+/// Threads of low priority. A call starts on its caller's thread and goes on there while its plugin has [`Credit`]; then it goes on
+/// here, so that long guest code never takes time from the threads that serve connections.
 pub(crate) struct SlowLane(Option<Runtime>);
 
 impl SlowLane {
@@ -29,19 +33,33 @@ impl SlowLane {
         Ok(Self(Some(runtime)))
     }
 
-    /// Runs `work` to its end, here if it isn't over at once; what is then run is what `moved` makes of it. Dropping the returned
-    /// future stops the work at its next yield, wherever it is.
+    /// Runs `work` to its end: on the caller's thread while `account` allows it, then here; what is run here is what `moved` makes of
+    /// it. Dropping the returned future stops the work at its next yield, wherever it is.
     pub(crate) async fn run<T: Send + 'static, W: Future<Output = T> + Send + 'static, F>(
         &self,
         work: W,
+        account: Option<&mut Account<'_>>,
         moved: impl FnOnce(Pin<Box<W>>) -> F,
     ) -> Result<T, JoinError>
     where
         F: Future<Output = T> + Send + 'static,
     {
         let mut work = Box::pin(work);
-        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
-            return Ok(output);
+        if let Some(account) = account {
+            let mut is_first = true;
+            let done = poll_fn(|cx| {
+                let begun = (!mem::take(&mut is_first)).then(thread_time);
+                match work.as_mut().poll(cx) {
+                    Poll::Ready(output) => Poll::Ready(Some(output)),
+                    Poll::Pending if account.spend(begun.map(|begun| thread_time().saturating_sub(begun))) => {
+                        Poll::Pending
+                    }
+                    Poll::Pending => Poll::Ready(None),
+                }
+            });
+            if let Some(output) = done.await {
+                return Ok(output);
+            }
         }
         self.run_here(moved(work)).await
     }
@@ -76,6 +94,11 @@ impl Drop for SlowLane {
             runtime.shutdown_background();
         }
     }
+}
+
+/// How long the calling thread has computed. Waiting, also for a core, doesn't count.
+fn thread_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
 /// Where the class can't be had, at least the nice value of the calling thread is the lowest. Failing costs fairness, nothing else.

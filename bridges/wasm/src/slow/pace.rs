@@ -8,8 +8,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, sleep_until};
+
+use super::thread_time;
 
 /// What a call may compute before it is paced. Honest calls hardly ever need so much.
 const FREE: Duration = Duration::from_millis(20);
@@ -64,11 +65,6 @@ impl Pace {
         *next = (*next).max(Instant::now()) + computed * SHARE;
         *next
     }
-}
-
-/// How long the calling thread has computed. Waiting, also for a core, doesn't count.
-fn thread_time() -> Duration {
-    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
 #[cfg(test)]

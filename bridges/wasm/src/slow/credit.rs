@@ -1,0 +1,155 @@
+//! [`Credit`]: what a plugin's calls may compute on the threads of their callers.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What a plugin has at most.
+const MOST: Duration = Duration::from_millis(20);
+/// What is spent comes back in so many times the time: a plugin has a tenth of a core.
+const SHARE: u32 = 10;
+/// After this time it has some again, however much was spent.
+const LONGEST_DEBT: Duration = Duration::from_secs(1);
+/// A call that broke, or was given up, costs so many times what it computed: what a client made it do it can have done again.
+const PENALTY: u32 = 16;
+/// What a call computes at most before it yields for the first time.
+const FIRST_SLICE: Duration = Duration::from_millis(2);
+
+/// The computing that one plugin's calls may still do with the priority of all others. Threads of the lowest priority get next to
+/// nothing on a machine whose cores are all wanted, so honest calls depend on it there; a hostile plugin's have used it up at once.
+pub(crate) struct Credit {
+    /// A time at which all of it was there.
+    begun: Instant,
+    /// When what was spent will have come back, in nanoseconds from `begun`.
+    back_at: AtomicU64,
+}
+
+impl Credit {
+    pub(crate) fn new() -> Self {
+        Self { begun: Instant::now(), back_at: AtomicU64::new(0) }
+    }
+
+    /// For one more call, if there is any left.
+    pub(crate) fn open(&self) -> Option<Account<'_>> {
+        let now = Instant::now();
+        let is_left = self.back_at.load(Relaxed) <= self.at(now + MOST * SHARE);
+        is_left.then_some(Account { credit: self, opened: now, spent: None, is_settled: false })
+    }
+
+    /// Whether there is some left after that.
+    fn spend(&self, spent: Duration) -> bool {
+        let now = Instant::now();
+        let (full, empty, last) =
+            (self.at(now), self.at(now + MOST * SHARE), self.at(now + MOST * SHARE + LONGEST_DEBT));
+        let spent = nanos(spent * SHARE);
+        let next = |back_at: u64| Some(back_at.max(full).saturating_add(spent).min(last));
+        // It always has a next value.
+        let (Ok(before) | Err(before)) = self.back_at.fetch_update(Relaxed, Relaxed, next);
+        before.max(full).saturating_add(spent) <= empty
+    }
+
+    fn at(&self, time: Instant) -> u64 {
+        nanos(time - self.begun)
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
+}
+
+/// What one call spends of it. Dropped before it is [settled](Account::settle), as with a call that is given up, it costs a penalty.
+pub(crate) struct Account<'a> {
+    credit: &'a Credit,
+    opened: Instant,
+    /// `None` until it yields for the first time: hardly any call does, and to look at the thread's clock takes as long as a small one.
+    spent: Option<Duration>,
+    is_settled: bool,
+}
+
+impl Account<'_> {
+    /// The call yielded, after computing for so long, `None` if that isn't known. Whether it may go on here.
+    pub(crate) fn spend(&mut self, computed: Option<Duration>) -> bool {
+        // The thread may have had to wait for a core, but not for what counts against the plugin.
+        let computed = computed.unwrap_or_else(|| self.opened.elapsed().min(FIRST_SLICE));
+        *self.spent.get_or_insert_default() += computed;
+        self.credit.spend(computed)
+    }
+
+    /// The call did nothing that speaks against it.
+    pub(crate) fn settle(mut self) {
+        self.is_settled = true;
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            let all = self.spent.unwrap_or_else(|| self.opened.elapsed().min(FIRST_SLICE));
+            self.credit.spend(all * PENALTY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SOME: Option<Duration> = Some(Duration::from_millis(5));
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_spent_comes_back() {
+        let credit = Credit::new();
+        let mut account = credit.open().unwrap();
+        assert!((0..4).all(|_| account.spend(SOME)));
+        assert!(!account.spend(SOME));
+        account.settle();
+        assert!(credit.open().is_none());
+        advance(Duration::from_millis(49)).await;
+        assert!(credit.open().is_none());
+        advance(Duration::from_millis(1)).await;
+        let mut account = credit.open().unwrap();
+        assert!(!account.spend(SOME));
+        account.settle();
+        // Not more than at the beginning.
+        advance(Duration::from_secs(3600)).await;
+        let mut account = credit.open().unwrap();
+        assert!((0..4).all(|_| account.spend(SOME)));
+        assert!(!account.spend(SOME));
+        account.settle();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn short_calls_cost_nothing_unless_they_break() {
+        let credit = Credit::new();
+        for _ in 0..1000 {
+            let account = credit.open().unwrap();
+            advance(Duration::from_millis(1)).await;
+            account.settle();
+        }
+        let broken = credit.open().unwrap();
+        advance(Duration::from_millis(1)).await;
+        drop(broken);
+        assert!(credit.open().is_some());
+        let broken = credit.open().unwrap();
+        advance(Duration::from_millis(1)).await;
+        drop(broken);
+        assert!(credit.open().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_given_up_costs_more_and_no_debt_is_for_ever() {
+        let credit = Credit::new();
+        for _ in 0..1000 {
+            let Some(mut account) = credit.open() else { break };
+            assert!(account.spend(SOME));
+        }
+        assert!(credit.open().is_none());
+        advance(Duration::from_millis(200)).await;
+        assert!(credit.open().is_none());
+        advance(LONGEST_DEBT).await;
+        assert!(credit.open().is_some());
+    }
+}
