@@ -166,17 +166,19 @@ impl State {
         if let Some(answer) = self.answer_any(hangup).await {
             return Ok(answer);
         }
-        let (delay, users) = match &self.answer {
-            GrpcAnswer::Users(users) => (Duration::ZERO, *users),
-            GrpcAnswer::Slow(delay, users) => (*delay, *users),
+        let users = match &self.answer {
+            GrpcAnswer::Users(users) => users,
+            GrpcAnswer::Slow(delay, users) => {
+                tokio::time::sleep(*delay).await;
+                users
+            }
             GrpcAnswer::Held(gate, users) => {
                 gate.acquire().await.expect("a gate stays").forget();
-                (Duration::ZERO, *users)
+                users
             }
             GrpcAnswer::Id(id) => return Ok(reply(&AuthenticateReply { ok: true, id: id.clone() })),
             _ => return Ok(status(UNIMPLEMENTED)),
         };
-        tokio::time::sleep(delay).await;
         Ok(reply(&check(users, &request)))
     }
 
