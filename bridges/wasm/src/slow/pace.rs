@@ -16,8 +16,8 @@ use super::thread_time;
 const FREE: Duration = Duration::from_millis(20);
 /// A call pauses each time that it has computed for so long.
 const SLICE: Duration = Duration::from_millis(1);
-/// For each millisecond of paced computing so many pass: a plugin has a quarter of a core for it.
-const SHARE: u32 = 4;
+/// For each millisecond of paced computing so many pass: a plugin has an eighth of a core for it.
+const SHARE: u32 = 8;
 
 /// The time of one plugin's paced calls. A thread of the lowest priority still isn't free of cost for the others: where a core is never
 /// idle, each of them that wakes up must first be given it. So an endless loop may not have all the time that is left over.
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn short_work_has_no_pause_and_long_work_a_quarter_of_the_time() {
+    async fn short_work_has_no_pause_and_long_work_an_eighth_of_the_time() {
         assert_eq!(pauses(Pace::new().keep(compute(5), false)).await, Duration::ZERO);
         assert!(pauses(Pace::new().keep(compute(40), false)).await >= SLICE * SHARE * 15);
     }
