@@ -19,7 +19,7 @@ pub(crate) const MAX_MEMORY: usize = 256 << 20;
 /// How many instances of all components may live at once.
 const MAX_INSTANCES: u32 = 1024;
 /// How long guest code runs before it is asked to yield.
-const TICK: Duration = Duration::from_millis(1);
+pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// How many ticks without a call until the ticker sleeps.
 const IDLE_TICKS: u32 = 100;
 

@@ -14,7 +14,7 @@ use crate::component::{Loaded, one_line};
 use crate::host::{Grants, Host, LimitReached};
 
 /// Guest code may run for two ticks, so for one millisecond at least, before it yields for the first time.
-const FIRST_SLICE: u64 = 2;
+pub(crate) const FIRST_SLICE: u32 = 2;
 
 /// The typed function of a call.
 type Function<C> = TypedFunc<(Arc<C>,), (Result<<C as Call>::Reply, PluginError>,)>;
@@ -48,7 +48,7 @@ impl Instance {
         let mut store = Store::new(template.engine.wasmtime(), host);
         store.limiter(Host::limits);
         store.epoch_deadline_async_yield_and_update(1);
-        store.set_epoch_deadline(FIRST_SLICE);
+        store.set_epoch_deadline(FIRST_SLICE.into());
         store.set_hostcall_fuel(template.max_reply);
         let instance = template.loaded.pre.instantiate_async(&mut store).await.map_err(|error| trapped(&error))?;
         if let Some((index, request)) = &template.init {
@@ -85,7 +85,7 @@ impl Instance {
         let _busy = template.engine.busy();
         let function = self.bind::<C>(index).map_err(|error| CallError::new(ErrorKind::BadReply, one_line(&error)))?;
         self.calls += 1;
-        self.store.set_epoch_deadline(FIRST_SLICE);
+        self.store.set_epoch_deadline(FIRST_SLICE.into());
         self.store.set_hostcall_fuel(template.max_reply);
         let (result,) = function.call_async(&mut self.store, (call,)).await.map_err(|error| {
             // wasmtime has no type for this one.

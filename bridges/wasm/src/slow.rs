@@ -5,10 +5,10 @@ mod pace;
 mod priority;
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
-use std::{io, mem};
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
@@ -46,9 +46,8 @@ impl SlowLane {
     {
         let mut work = Box::pin(work);
         if let Some(account) = account {
-            let mut is_first = true;
             let done = poll_fn(|cx| {
-                let begun = (!mem::take(&mut is_first)).then(thread_time);
+                let begun = account.has_yielded().then(thread_time);
                 match work.as_mut().poll(cx) {
                     Poll::Ready(output) => Poll::Ready(Some(output)),
                     Poll::Pending if account.spend(begun.map(|begun| thread_time().saturating_sub(begun))) => {
@@ -65,7 +64,7 @@ impl SlowLane {
     }
 
     /// Runs all of `work` here. Dropping the returned future stops the work at its next yield.
-    pub(crate) async fn run_here<T: Send + 'static>(
+    async fn run_here<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {

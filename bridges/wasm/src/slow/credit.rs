@@ -1,9 +1,12 @@
 //! [`Credit`]: what a plugin's calls may compute on the threads of their callers.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use crate::engine::TICK;
+use crate::instance::FIRST_SLICE;
 
 /// What a plugin has at most.
 const MOST: Duration = Duration::from_millis(20);
@@ -15,49 +18,33 @@ const LONGEST_DEBT: Duration = Duration::from_secs(1);
 const PENALTY: u32 = 16;
 /// This much of it costs nothing: an honest call may need as much.
 const CHEAP: Duration = Duration::from_micros(100);
-/// What a call computes at most before it yields for the first time.
-const FIRST_SLICE: Duration = Duration::from_millis(2);
-
 /// The computing that one plugin's calls may still do with the priority of all others. Threads of the lowest priority get next to
 /// nothing on a machine whose cores are all wanted, so honest calls depend on it there; a hostile plugin's have used it up at once.
 pub(crate) struct Credit {
-    /// A time at which all of it was there.
-    begun: Instant,
-    /// When what was spent will have come back, in nanoseconds from `begun`.
-    back_at: AtomicU64,
+    /// When what was spent will have come back.
+    back_at: Mutex<Instant>,
 }
 
 impl Credit {
     pub(crate) fn new() -> Self {
-        Self { begun: Instant::now(), back_at: AtomicU64::new(0) }
+        Self { back_at: Mutex::new(Instant::now()) }
     }
 
     /// For one more call, if there is any left.
     pub(crate) fn open(&self) -> Option<Account<'_>> {
-        let now = Instant::now();
-        let is_left = self.back_at.load(Relaxed) <= self.at(now + MOST * SHARE);
-        is_left.then_some(Account { credit: self, opened: now, spent: None, is_settled: false })
+        let opened = Instant::now();
+        let is_left = *self.back_at.lock() <= opened + MOST * SHARE;
+        is_left.then_some(Account { credit: self, opened, spent: None, is_settled: false })
     }
 
     /// Whether there is some left after that.
     fn spend(&self, spent: Duration) -> bool {
         let now = Instant::now();
-        let (full, empty, last) =
-            (self.at(now), self.at(now + MOST * SHARE), self.at(now + MOST * SHARE + LONGEST_DEBT));
-        let spent = nanos(spent * SHARE);
-        let next = |back_at: u64| Some(back_at.max(full).saturating_add(spent).min(last));
-        // It always has a next value.
-        let (Ok(before) | Err(before)) = self.back_at.fetch_update(Relaxed, Relaxed, next);
-        before.max(full).saturating_add(spent) <= empty
+        let empty = now + MOST * SHARE;
+        let mut back_at = self.back_at.lock();
+        *back_at = ((*back_at).max(now) + spent * SHARE).min(empty + LONGEST_DEBT);
+        *back_at <= empty
     }
-
-    fn at(&self, time: Instant) -> u64 {
-        nanos(time - self.begun)
-    }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }
 
 /// What one call spends of it. Dropped before it is [settled](Account::settle), as with a call that is given up, it costs a penalty.
@@ -70,12 +57,20 @@ pub(crate) struct Account<'a> {
 }
 
 impl Account<'_> {
-    /// The call yielded, after computing for so long, `None` if that isn't known. Whether it may go on here.
+    pub(crate) fn has_yielded(&self) -> bool {
+        self.spent.is_some()
+    }
+
+    /// The call yielded, after computing for so long, `None` at the first time. Whether it may go on here.
     pub(crate) fn spend(&mut self, computed: Option<Duration>) -> bool {
-        // The thread may have had to wait for a core, but not for what counts against the plugin.
-        let computed = computed.unwrap_or_else(|| self.opened.elapsed().min(FIRST_SLICE));
+        let computed = computed.unwrap_or_else(|| self.at_first());
         *self.spent.get_or_insert_default() += computed;
         self.credit.spend(computed)
+    }
+
+    /// What it computed before it yielded, if it hasn't waited; the thread may have had to wait for a core.
+    fn at_first(&self) -> Duration {
+        self.opened.elapsed().min(TICK * FIRST_SLICE)
     }
 
     /// The call did nothing that speaks against it.
@@ -87,7 +82,7 @@ impl Account<'_> {
 impl Drop for Account<'_> {
     fn drop(&mut self) {
         if !self.is_settled {
-            let all = self.spent.unwrap_or_else(|| self.opened.elapsed().min(FIRST_SLICE));
+            let all = self.spent.unwrap_or_else(|| self.at_first());
             self.credit.spend(all.saturating_sub(CHEAP) * PENALTY);
         }
     }

@@ -41,8 +41,8 @@ async fn a_flood_is_cut_off_and_counted_once_a_second() {
 #[tokio::test]
 async fn a_line_without_an_end_is_cut() {
     let guest = guest("endless-line").await;
-    // 1 MiB.
-    assert_eq!(guest.ask("endless-line", "256").await.unwrap(), "printed");
+    // 8 MiB.
+    assert_eq!(guest.ask("endless-line", "2048").await.unwrap(), "printed");
     let lines = logged("endless-line");
     let longest = lines.iter().map(String::len).max().unwrap_or_default();
     assert_eq!(longest, 4096);
